@@ -1,4 +1,7 @@
-"""What allows an action, asked again in the moment of the deed: window, release, grant, rollback, source."""
+"""Ask again, just before each request, whether everything that allowed its action still holds.
+
+That is its window, its releases, its grant, the rollbacks and, for a deletion, its source.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,14 @@ from syncd.reconcile.planned_pass import Look, PlannedPass
 from syncd.reconcile.rules.gate import Releases, objection_to
 
 FRESH = 1.0
-"""Seconds that the ledger's answer is good for: whoever waits for the rate limit asks again and again."""
+"""Seconds for which an answer of the ledger is used again: an action that waits for the rate limit asks often."""
 
 
 class Consent:
-    """What a plan's actions go by. All raise `LedgerError`."""
+    """Tells whether an action of one plan may still be sent, and who allowed it.
+
+    `is_given` and `agreement` raise `LedgerError`.
+    """
 
     def __init__(self, look: Look, planned: PlannedPass) -> None:
         self._look, self._planned, self._turn = look, planned, threading.Lock()
@@ -28,7 +34,7 @@ class Consent:
         self._reasons: dict[tuple[str, datetime | None], str] = {}
 
     def is_given(self, action: Action) -> bool:
-        """Is the window still open, and does what allowed this one still stand?"""
+        """May the action be sent now: is its window open, and does everything that allowed it still hold?"""
         look = self._look
         now = look.runtime.clock()
         is_let_out = look.outside_window and (look.opens_for is None or look.opens_for(action))
@@ -51,7 +57,7 @@ class Consent:
         return all(grant is not None and grant.remote_id == action.record.remote_id for grant in given)
 
     def _is_still_released(self, action: Action, moments: Sequence[datetime]) -> bool:
-        """What goes because people released it goes only as long as each release holds."""
+        """Does each release that lets the action go still hold? True for an action that needs none."""
         released = self._planned.released.get(action.name, ())
         if not released:
             return True
@@ -69,7 +75,7 @@ class Consent:
             self._held, self._read_at = held, time.monotonic()
 
     def agreement(self, action: Action) -> Mapping[str, str]:
-        """What an action's lines say of the releases or the rollback that is behind it."""
+        """Return the audit fields that name the releases or the rollback behind an action; empty for none."""
         if released := self._planned.released.get(action.name):
             people = dict.fromkeys(one.released_by or "" for one in released)
             reasons = dict.fromkeys(filter(None, map(self._why, released)))
@@ -82,7 +88,7 @@ class Consent:
         return {}
 
     def _why(self, released: HeldAction) -> str:
-        """Why it was released: asked once a batch, because each of its actions has the same reason."""
+        """Return the reason of a release. The ledger is asked once a batch: its actions share one reason."""
         key = released.batch, released.released_at
         if key not in self._reasons:
             self._reasons[key] = self._look.runtime.store.reason_of_release(released)

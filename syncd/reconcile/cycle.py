@@ -35,9 +35,12 @@ from syncd.reconcile.record.report import exit_code_of, findings_of, not_carried
 APPLY_SECONDS = 60.0
 """Longest time to keep applying one plan. After it the cycle releases the lock, lists and plans again."""
 LOOKS = 4
-"""Passes that may follow because something was not as listed."""
+"""Most passes of one cycle, without those that left work over (`ApplyResult.left_over`).
+
+A further pass follows where something was not as listed. Twice as many are allowed while deletions wait.
+"""
 Choose = Callable[[PlannedPass], Plan]
-"""Picks from a plan what is carried out (a kept plan). Raises `PlanMoved`."""
+"""Picks the part of a plan that is carried out (for example a kept plan). Raises `PlanMoved`."""
 
 
 class Cycle:
@@ -57,9 +60,10 @@ class Cycle:
         choose: Choose | None = None,
         on_turn: Callable[[str], None] | None = None,
     ) -> SyncReport:
-        """Sync; never raises what a source, a target or the ledger does: the report holds it.
+        """Run the cycle and report it. Errors of a source, a target or the ledger are in the report, never raised.
 
-        `on_turn`: told the site each time that it is this cycle's turn there.
+        `wait`: how long to wait for another process that works on the site. `choose`: picks what of each plan is
+        carried out; None: all. `on_turn`: called with the site each time that this cycle has its turn there.
         """
         started, began = self._runtime.clock(), time.monotonic()
         progress, runtime, look = self._progress, self._runtime, self._look
@@ -92,7 +96,10 @@ class Cycle:
         return self._report(started, began)
 
     def _work_under_lock(self, cache: ObservationCache, journal: Journal, choose: Choose | None) -> float | None:
-        """Passes, until the time is up, the cycle is over, or the site asks to wait. Returns: for how many seconds."""
+        """Run passes until the time is up, the cycle is over, or the site asks to wait.
+
+        Returns: how many seconds the site asks to wait; None if it does not.
+        """
         progress, until = self._progress, time.monotonic() + APPLY_SECONDS
         while progress.goes_on and time.monotonic() < until:
             try:
@@ -135,7 +142,7 @@ class Cycle:
 
     @property
     def _place(self) -> tuple[str, str, str]:
-        """Site, job and target, as what waits for a release is kept by."""
+        """Site, job and target: the key under which held actions are kept."""
         return self._look.site, self._job.name, self._look.target_name
 
     def _may_wait(self, failure: TargetUnavailable) -> float | None:
@@ -152,7 +159,7 @@ class Cycle:
         self._runtime.pause(max(0.2, seconds))
 
     def _stop_tombstones(self, journal: Journal) -> None:
-        """A cycle that could not look observes no absence."""
+        """Stop the tombstones of this job's records: a cycle that could not look observes no absence."""
         records = self._runtime.store.records(self._look.site)
         running = [record for record in records if record.job == self._job.name and record.absent_at]
         journal.write(put=[replace(record, absent_at=None) for record in running])
@@ -169,7 +176,7 @@ class Cycle:
         return applied.look_again and self._progress.looks < most
 
     def _pass(self, cache: ObservationCache, journal: Journal, until: float, choose: Choose | None) -> ApplyResult:
-        """Look, plan, and carry out what one listing is good for: writes first, deletions on their own."""
+        """Look, plan, and send what may go on one listing: writes first, deletions in a pass of their own."""
         progress = self._progress
         allowed = max(0, self._allowed_deletes - deletions_sent(progress.outcomes))
         progress.looked_at = cache.looked_at(self._runtime.clock)
@@ -198,7 +205,10 @@ class Cycle:
         return applied
 
     def _at_once(self, deletes: list[Delete]) -> list[Delete]:
-        """What the rate limit lets go now: what waited for it would go out on an old listing."""
+        """Return the deletions that may go now by the rate limit, at least one.
+
+        What waited for the limit would go out on an old listing.
+        """
         room = self._runtime.target(self._look.target_name).room() if deletes else 0
         return deletes[: max(1, room)]
 
@@ -230,7 +240,7 @@ class Cycle:
         return remote_id in self._runtime.store.deletions(self._look.site, None, Since(30 * DAY, site_now, now))
 
     def _on_outcome(self, outcome: Outcome) -> None:
-        """Kept at once: a ledger that fails in the middle does not hide what the site took."""
+        """Keep and report an outcome at once: it is known even if the ledger fails later in the pass."""
         self._progress.outcomes.append(outcome)
         self._runtime.observer.on_outcome(outcome, self._job.name, self._look.target_name)
 
@@ -246,7 +256,11 @@ class Cycle:
     def _settle_rows(
         self, planned: PlannedPass, todo: Plan, applied: ApplyResult, journal: Journal, *, kept_plan: bool
     ) -> None:
-        """The rows as this pass leaves them, and what it left out."""
+        """Note the rows as this pass leaves them, and the actions that it left out.
+
+        Where the cycle ends early, or carries out a chosen part only, the rows of those actions no longer read
+        `synced`.
+        """
         stopped, rests = self._runtime.stopped(), self._rests()
         rows: dict[str, Record | None] = {record.name: record for record in (*planned.records, *todo.record_updates)}
         # What the requests left is newer than what the plan noted.

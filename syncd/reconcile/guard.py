@@ -18,13 +18,13 @@ class LimitBasis:
     job_records: frozenset[str]
     site_records: frozenset[str]
     job_deleted: frozenset[str] = frozenset()
-    """Ids."""
+    """Ids that count as deleted in the last rolling day."""
     site_deleted: frozenset[str] = frozenset()
-    """Ids."""
+    """The same of every job on the site, with those that an earlier plan of this look would delete."""
     job_updated: tuple[tuple[str, str], ...] = ()
-    """Names, each with the version that it got, in the order of sending."""
+    """Updates of the last rolling day in the order of sending: the name, and the version that it got."""
     job_created: frozenset[str] = frozenset()
-    """Names."""
+    """Names that were created in the last rolling day."""
 
 
 Released = Callable[[Action, str], bool]
@@ -32,9 +32,10 @@ Released = Callable[[Action, str], bool]
 
 
 def guard(plan: Plan, basis: LimitBasis, limits: Limits, terms: GuardTerms) -> Plan:
-    """The plan without the classes that break their limit; a `Withheld` finding says how to allow each.
+    """Return the plan without the classes of actions that break their limit. These wait for a release.
 
-    What a person released or took back goes whatever the limit, and counts in it.
+    A `Withheld` finding says how to allow each class. What a person released or rolled back goes whatever the limit,
+    and counts in it once it is sent.
     """
     plan = _deletes(plan, basis, limits.max_deletes, terms)
     # Off by default, unlike the limit of deletions: a mass rotation is legitimate.
@@ -61,9 +62,10 @@ def guard(plan: Plan, basis: LimitBasis, limits: Limits, terms: GuardTerms) -> P
 
 
 def _versions_of_the_day(sent: Iterable[tuple[str, str]]) -> tuple[dict[str, str], int]:
-    """Which version each name got last, and how often any got another one than it had.
+    """Return the version that each name got last, and how often a name got another version than before.
 
-    A second rotation is a second update, and so is the way back; the same again (a lost answer, a restore) is not.
+    A second rotation is a second update, and so is the way back; the same version again (a lost answer, a restore) is
+    not.
     """
     last, count = dict[str, str](), 0
     for name, version in sent:
@@ -87,10 +89,10 @@ class GuardTerms:
     place: tuple[str, str]
     """The job and the target, for the hint."""
     allowed_deletes: int = 0
-    """Deletions of this run, whatever the limit."""
+    """How many deletions a person allows in this run; this number holds instead of the limit if it is larger."""
     is_released: Released = lambda _action, _cause: False
     is_taken_back: Callable[[Action], bool] = lambda _action: False
-    """Does it give the site back what that held before, as a person decided with a reason?"""
+    """Does the action give the site back a version that it held before, as a person decided with a reason?"""
 
 
 def _withhold(plan: Plan, kind: type[Create | Update | Delete], free: frozenset[str], message: str, hint: str) -> Plan:
@@ -141,7 +143,10 @@ def _deletes(plan: Plan, basis: LimitBasis, limit: Limit, terms: GuardTerms) -> 
 def _writes(
     plan: Plan, writes: Sequence[Create | Update], new: AbstractSet[str], room: _Room, terms: GuardTerms
 ) -> Plan:
-    """`writes`: all of one kind. `new`: the names that take room; writing the same again takes no more."""
+    """Return the plan without these writes if they break their limit.
+
+    `writes`: all of one kind. `new`: the names that take room; writing the same again takes none.
+    """
     if not writes:
         return plan
     kind = type(writes[0])

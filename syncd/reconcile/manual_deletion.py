@@ -73,7 +73,7 @@ def delete_by_command(runtime: Runtime, journal: Journal, record: Record, before
 
 
 def _what_rests(runtime: Runtime, record: Record, targets: Sequence[str]) -> tuple[str, str] | None:
-    """What keeps it back at this moment, and what to do about that; None where nothing does."""
+    """Return what keeps the deletion back at this moment, and what to do about that; None if nothing does."""
     # The site rests, whichever of its targets the pause names.
     if rests := next((why for name in targets if (why := runtime.paused(record.job, name))), ""):
         return rests, "resume it first: syncd resume --help"

@@ -1,4 +1,4 @@
-"""An older version of a secret for a rollback: which one, read anew at its source, and is it one to go back to?"""
+"""Find the older version for a rollback, read it anew at its source, and see that it is one to go back to."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ PREVIOUS = "AWSPREVIOUS"
 def read_older(source: Source, path: str, entry: SourceEntry, wanted: str | None, rows: Sequence[Record]) -> Version:
     """Read an older version of a path anew. Returns: which version that is.
 
-    `entry`: the newest one. `wanted`: a version, or (AWS) a stage; None: the one before what the sites have. `rows`:
-    what they have of it. Raises `VersionGone`, `SourceError`; `ConfigError` for one that is none to go back to.
+    `entry`: the path in its newest version. `wanted`: a version, or (AWS) a stage; None: the one before what the sites
+    have. `rows`: what they have of it. Raises `VersionGone` if there is none that can be read, `SourceError`, and
+    `ConfigError` for a version that is none to go back to, or where a person has to name it.
     """
     result = _read(source, entry, wanted, _before(path, entry, rows) if wanted is None else None)
     if result.version is None or result.document is None:
@@ -31,9 +32,9 @@ def read_older(source: Source, path: str, entry: SourceEntry, wanted: str | None
 
 
 def _before(path: str, entry: SourceEntry, rows: Sequence[Record]) -> int | None:
-    """The number before which all older versions are: the newest that a site has; None for ids without an order.
+    """Return the number that an older version has to be below: the newest that a site has; None for ids without order.
 
-    Raises `ConfigError` where it is not known: which one is bad is for a person to say.
+    Raises `ConfigError` where that is not known: a person has to say which version is bad.
     """
     newest = entry.version.number if entry.version else None
     held = {version_label(row.version) for row in rows} - {""}
@@ -67,10 +68,10 @@ def _see_that_no_site_goes_forward(path: str, entry: SourceEntry, older: Version
 
 
 def _is_in_doubt(row: Record, newest: Version) -> bool:
-    """Does a row not tell which of the versions up to the newest one its site has?
+    """Is it unknown which of the versions up to the newest one the row's site has?
 
-    The answer to a newer one was lost, or the row's is of a secret that was deleted and made anew: its numbers begin
-    again.
+    The answer to the write of a newer one was lost; or the row's version is of a secret that was deleted and made
+    anew, whose numbers begin again.
     """
     is_behind = version_label(row.version) not in {"", version_label(newest.token)}
     is_open = row.unverified or row.pending is not None
@@ -106,7 +107,11 @@ def _see_that_it_is_older(path: str, entry: SourceEntry, result: ReadResult) -> 
 
 
 def _read(source: Source, entry: SourceEntry, wanted: str | None, before: int | None) -> ReadResult:
-    """`before`: without a wanted version, the number that an older one is below."""
+    """Read the wanted version; without one, the newest older version that can be read.
+
+    `before`: without a wanted version, the number that the older one is below; None where versions have no numbers.
+    The result has no document if nothing can be read. Raises `SourceError` where the source does not answer.
+    """
     found = ReadResult(entry=entry)
     for candidate in _candidates(entry, wanted, before):
         found = next(iter(source.read([candidate])), found)
@@ -122,7 +127,7 @@ def _read(source: Source, entry: SourceEntry, wanted: str | None, before: int | 
 
 
 def _candidates(entry: SourceEntry, wanted: str | None, before: int | None) -> Iterator[SourceEntry]:
-    """What to read, one after the other, until something is there."""
+    """Yield the versions to try, one after the other, until one can be read."""
     if entry.version is not None and entry.version.number is not None:
         top = entry.version.number if before is None else before
         tried = [wanted] if wanted is not None else [str(older) for older in range(top - 1, max(0, top - 20), -1)]

@@ -26,7 +26,7 @@ from syncd.reconcile.runtime import Runtime
 
 @dataclass(slots=True, kw_only=True)
 class PlannedPass:
-    """One look at the world: what a plan was made of."""
+    """One look at source and site: the plan, and what it was made of."""
 
     plan: Plan
     records: tuple[Record, ...]
@@ -47,28 +47,28 @@ class PlannedPass:
     rollbacks: tuple[Mapping[str, Rollback], Mapping[tuple[str, str], Rollback]] = field(default=({}, {}))
     """What was rolled back when the look began: by path of the job's source, and by secret."""
     is_still_due: Callable[[Delete], bool] = lambda _action: True
-    """Asked of a deletion that waits for its place in the rate limit. Raises `LedgerError`."""
+    """Is a deletion still due? Asked while it waits for its place in the rate limit. Raises `LedgerError`."""
     noticed: tuple[Finding, ...] = ()
-    """What was taken back by its mark, or follows from another key of the site."""
+    """Findings about rows that were taken back by their mark, handed over, or joined from another key of the site."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """Who looks, and with what."""
+    """What one look needs: the job, the target, and what it was asked for."""
 
     runtime: Runtime
     job: Job
     target_name: str
     holder: str = ""
-    """The name of this process, as others that wait for its lock are told."""
+    """The name of this process, as it is shown to others that wait for its lock."""
     hinted_paths: frozenset[str] = frozenset()
     """Source paths that an event named."""
     outside_window: bool = False
-    """Does a person let it send outside the job's windows?"""
+    """Does a person allow sending outside the job's windows?"""
     opens_for: Callable[[Action], bool] | None = None
-    """What alone that holds for, as long as the window is not open; None: for everything."""
+    """The actions for which `outside_window` holds while the window is closed; None: all."""
     part: Callable[[Action], bool] | None = None
-    """What alone is to be sent; None: everything. The rest counts for no limit and is held in no batch."""
+    """Tells which actions are to be sent; None: all. The others count for no limit and are held in no batch."""
     recheck: bool = False
     """Is every value read again that a rule was not judged on yet?"""
 
@@ -86,8 +86,9 @@ class Look:
         allowed_deletes: int = 0,
         is_second: bool = False,
     ) -> PlannedPass:
-        """See everything, read what is needed, and plan. `is_second`: the look anew because a clock was another.
+        """Look at source and site, read what is needed, and plan.
 
+        `is_second`: is this the second look, made because the site's clock moved the end of pauses and rollbacks?
         Raises `SourceError`, `TargetError`, `LedgerError`; `ConfigError` where two configured keys are one site.
         """
         runtime, job = self.runtime, self.job
@@ -162,7 +163,7 @@ class Look:
         known_ids: Mapping[str, KnownId],
         journal: Journal,
     ) -> Found:
-        """What is found again by its mark, or passes to another row; it is written down at once."""
+        """Find rows again by their marks in the listing, settle open ones, and write that down at once."""
         runtime, job = self.runtime, self.job.name
         place = Site(
             owner=runtime.owner,

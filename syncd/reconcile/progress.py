@@ -15,7 +15,7 @@ from syncd.reconcile.record.report import LeftOut
 from syncd.reconcile.rules.gate import still_waiting
 
 MOST_WAIT = 180.0
-"""Seconds that a cycle waits for a site that asks to slow down, without anything getting done."""
+"""Seconds that a cycle waits in all for a site that asks to slow down, while nothing gets done."""
 
 
 @dataclass(slots=True)
@@ -27,9 +27,9 @@ class Progress:
     left_out: LeftOut = field(default_factory=LeftOut)
     unsent: int = 0
     looks: int = 0
-    """Passes that followed because something was not as listed."""
+    """Passes so far, without those that left work over (`ApplyResult.left_over`)."""
     deletes_wait: bool = False
-    """Has the last pass left deletions for one of their own?"""
+    """Did the last pass leave deletions for a pass of their own?"""
     planned: PlannedPass | None = None
     news: frozenset[str] = frozenset()
     """Source paths that any pass read in a version which the ledger did not have."""
@@ -41,7 +41,10 @@ class Progress:
     goes_on: bool = True
 
     def seen(self, held: Iterable[HeldAction], place: tuple[str, str, str]) -> Seen | None:
-        """What it leaves; None where it did not see everything. `held`: what waited for a release before."""
+        """Return what the cycle leaves for the ledger; None if it did not see everything.
+
+        `held`: what waited for a release before. `place`: site, job and target.
+        """
         if self.rows is None or self.planned is None:
             return None
         actions = {name: action for name, (action, _) in self.left_out.actions.items()}
@@ -57,13 +60,16 @@ class Progress:
 
 @dataclass(slots=True)
 class Patience:
-    """Waits for a site that asks to slow down, as long as something gets done between the waits."""
+    """Tells how long to wait for a site that asks to slow down, as long as something gets done in between."""
 
     waited: float = 0.0
     outcomes: int = 0
 
     def wait_for(self, failure: TargetUnavailable, outcomes: int) -> float | None:
-        """Seconds to wait; None once the site has asked for long enough, or asks for nothing."""
+        """Return the seconds to wait; None once the site has asked for long enough, or if it asks for nothing.
+
+        `outcomes`: how many actions of the cycle have ended so far.
+        """
         if failure.retry_after is None or not failure.asks_to_wait:
             return None
         if outcomes > self.outcomes:

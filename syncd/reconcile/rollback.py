@@ -1,4 +1,4 @@
-"""Take sites back to an older version of a source path's own: find it, read it, and say what would change."""
+"""Take sites back to an older version of a source path: find the path, read the version, say what is to hold."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from syncd.reconcile.rollback_reach import reach_of
 from syncd.reconcile.runtime import Runtime
 
 OneSecret = Callable[[tuple[str, str], tuple[str, str]], bool]
-"""Given two sources and a path: was the first one, which is gone, the second one under another name?"""
+"""Given two paths, each with its source: do they share one decision, such as a rollback?"""
 SecretsOf = Callable[[Collection[tuple[str, str]]], Mapping[tuple[str, str], tuple[str, str]]]
-"""Given sources and paths: which secret each means, where its place was learnt."""
+"""Given sources and paths: which secret each means; those whose place was never learnt are left out."""
 Spellings = Callable[[str, str], Collection[str]]
 """Given a source and a path: every path of the source under which the ledger has this very secret."""
 
@@ -37,9 +37,10 @@ class Taken:
 
 
 def taken(runtime: Runtime, records: Iterable[Record], what: str, spelled: Spellings) -> list[Taken]:
-    """The path that a name at Wix, a source path or SOURCE:PATH means. Raises `ConfigError` for none, or several.
+    """Find the path that `what` means: a name at Wix, a source path or SOURCE:PATH.
 
-    `spelled`: of paths that are the same secret (a name at AWS and its ARN) only SOURCE:PATH means one alone.
+    `spelled`: of paths that are the same secret (a name at AWS and its ARN) only SOURCE:PATH means one alone. Raises
+    `ConfigError` for none or several, for a name that its rule pins, and where no rule takes the path any more.
     """
     known = list(records)
     named = [record for record in known if what in {record.name, record.ref.path, _full(record.ref)}]
@@ -62,7 +63,7 @@ def _full(ref: SecretRef) -> str:
 
 
 def _see_that_it_is_one(what: str, paths: Collection[str]) -> None:
-    """Nobody is asked twice: what would take another secret back as well is not done."""
+    """Raise `ConfigError` where several paths are meant: a rollback must not take another secret back as well."""
     if len(paths) > 1:
         means = ", ".join(sorted(paths))
         raise ConfigError(f"{what} means {len(paths)} paths: {means}", hint="name one of them: SOURCE:PATH")
@@ -74,9 +75,9 @@ def taken_paths(
     paths: Iterable[tuple[str, str]],
     refused: list[str] | None = None,
 ) -> list[Taken]:
-    """These paths, with the rows that come from them: a version is the whole path's.
+    """Return these paths with the rows that come from them: a version is the whole path's.
 
-    `refused`: takes why a path is left out; None: that raises `ConfigError`.
+    `refused`: a list that takes why a path is left out; None: raise `ConfigError` instead.
     """
     by_path: dict[tuple[str, str], list[Record]] = {path: [] for path in paths}
     for record in records:
@@ -91,7 +92,10 @@ def taken_paths(
 
 @contextmanager
 def _each(path: str, refused: list[str] | None) -> Iterator[None]:
-    """What cannot go back is told by its path, where the others may; a source that cannot be read refuses all."""
+    """Add the error of one path to `refused`, so that the others go on; without `refused`, raise it.
+
+    An error of the whole source is always raised.
+    """
     try:
         yield
     except (ConfigError, VersionGone, SourceError) as error:
@@ -102,7 +106,7 @@ def _each(path: str, refused: list[str] | None) -> Iterator[None]:
 
 
 def _of_path(runtime: Runtime, source: str, path: str, rows: tuple[Record, ...]) -> Taken:
-    """The rule that reads the very secret now, by whatever name and spelling its job has for it."""
+    """Find the rule that reads this secret now, by whatever name and spelling. Raises `ConfigError` if none does."""
     read = reach_of(runtime, rows, [(source, path)]).read
     # A job that has rows of it, or reads it by the name that was given, goes before another one that reads it as well.
     owners = {row.job for row in rows}
@@ -123,10 +127,11 @@ def ended_paths(
     is_one: OneSecret,
     held_by: Callable[[str, str], Rollback | None],
 ) -> list[tuple[str, str]]:
-    """The rolled back paths that a name at Wix or a source path means. Raises `ConfigError` where none is.
+    """Return the rolled-back paths that a name at Wix or a source path means.
 
-    `is_one`: do two paths mean one secret, which may have another name or spelling by now? `held_by`: the rollback that
-    holds a path of a source, under whatever name.
+    Raises `ConfigError` if nothing is rolled back there, or if several secrets are meant. `is_one`: do two paths mean
+    one secret, which may have another name or spelling by now? `held_by`: the rollback that holds a path of a source,
+    under whatever name.
     """
     named = [record.ref for record in records if what in {record.name, record.ref.path, _full(record.ref)}]
     chosen = [
@@ -191,10 +196,11 @@ class Terms:
 
 
 def rollback_to(runtime: Runtime, item: Taken, wanted: str | None, terms: Terms) -> Rollback:
-    """Read the older version anew, and say what is to hold.
+    """Read the older version anew, and return the rollback that is to hold.
 
-    `wanted`: a version, or (AWS) a stage; None: the one before. Raises `VersionGone`, `SourceError`; `ConfigError`
-    for a source without versions, and without `wanted` for a path that is rolled back already.
+    `wanted`: a version, or (AWS) a stage; None: the one before. Raises `VersionGone`, `SourceError`; `ConfigError` for
+    a source without versions, for a version that nobody can go back to, and without `wanted` for a path that is rolled
+    back already.
     """
     holds = runtime.store.rollback_of(item.source, item.path) if wanted is None else None
     if holds is not None:
@@ -233,10 +239,11 @@ def rollback_to(runtime: Runtime, item: Taken, wanted: str | None, terms: Terms)
 
 
 def _see_that_nothing_newer_was_seen(runtime: Runtime, item: Taken, listed: Version, wanted: str | None) -> None:
-    """Raise `SourceError` where the source shows another secret than before, or what is before the newest is not known.
+    """Raise `SourceError` where the source shows an older version than was seen before.
 
-    A server that lags and a Vault that was restored look alike. A version that a person names is of the listed secret,
-    whichever of the two it is; the one before a version is another one.
+    A server that lags and a Vault that was restored look alike. With `wanted`, only another secret than before is
+    refused: a version that a person names is of the listed secret, whichever of the two it is. Without it, the version
+    before the newest would be another one.
     """
     seen = (runtime.store.known_path(item.source, item.path, pin) for pin in ("", NEWEST))
     before = [state.version for state in seen if state is not None and listed.older_than(state.version)]
@@ -248,7 +255,10 @@ def _see_that_nothing_newer_was_seen(runtime: Runtime, item: Taken, listed: Vers
 
 
 def _rows_on_sites(runtime: Runtime, item: Taken, now: datetime) -> list[Record]:
-    """What sites of today have of the secret, under whatever name or spelling, and get otherwise by a rollback."""
+    """Return the rows of the secret, under whatever name or spelling, that a rollback would change on sites of today.
+
+    If that leaves none, all its rows on those sites count; if it has none there, all its rows.
+    """
     # What a site got that no target names any more says nothing of the others.
     sites = {runtime.site_of(target) for target in runtime.targets}
     known = [row for site in sorted(sites) for row in runtime.store.records(site)]
@@ -262,10 +272,10 @@ def _rows_on_sites(runtime: Runtime, item: Taken, now: datetime) -> list[Record]
 def rollbacks_to(
     runtime: Runtime, chosen: Iterable[tuple[Taken, str | None]], terms: Terms, refused: list[str] | None
 ) -> list[tuple[Taken, Rollback]]:
-    """Read every older version anew, before any is kept: half a rollback that nobody is told of is worse than none.
+    """Read every older version anew before any rollback is kept, so that none is carried out by half.
 
-    `refused`: takes why a path does not go back; None: that raises what `rollback_to` does. Raises `SecretError` where
-    nothing is left.
+    `chosen`: each path with its wanted version. `refused`: a list that takes why a path does not go back; None: raise
+    what `rollback_to` does. Raises `SecretError` where nothing is left.
     """
     found: list[tuple[Taken, Rollback]] = []
     for item, wanted in chosen:

@@ -13,7 +13,7 @@ from syncd.reconcile.runtime import Runtime
 
 
 def entries_of(records: Iterable[Record], rollback: Rollback | None) -> Iterator[Entry]:
-    """The lines of the audit trail: one a secret. `rollback`: None where it ends."""
+    """Yield one line of the audit trail for each record. `rollback`: None where it ends."""
     for record in records:
         ends = {"until": f"{rollback.until:%Y-%m-%dT%H:%M:%SZ}"} if rollback else {"ended": "true"}
         yield Entry(
@@ -33,7 +33,7 @@ def entries_of(records: Iterable[Record], rollback: Rollback | None) -> Iterator
 def entries_of_rollbacks(
     runtime: Runtime, records: Iterable[Record], kept: Collection[tuple[Taken, Rollback]]
 ) -> Iterator[Entry]:
-    """The lines of the audit trail where paths are rolled back: of every row that gets the version."""
+    """Yield the audit lines of paths that are rolled back: one for every row that gets the version."""
     reached = reach_of(runtime, records, paths_of(item for item, _ in kept)).by_path
     for item, rollback in kept:
         # A row of before its source got another name, in a place that was never learnt, is known by its path alone.
@@ -42,7 +42,7 @@ def entries_of_rollbacks(
 
 
 def entries_of_end(runtime: Runtime, records: Iterable[Record], paths: Collection[tuple[str, str]]) -> Iterator[Entry]:
-    """The lines of the audit trail where rollbacks end; a path without a secret at any site has one, too."""
+    """Yield the audit lines of rollbacks that end; a path without a secret at any site has one, too."""
     reached = reach_of(runtime, records, paths).by_path
     yield from entries_of((row for rows in reached.values() for row in rows), None)
     for source, path in paths:

@@ -21,18 +21,18 @@ class Reach:
     """The rows and jobs that a rollback reaches."""
 
     by_path: Mapping[Key, tuple[Record, ...]]
-    """By each path that was asked for, the rows that come from its secret; a rule's own pin is left alone."""
+    """For each path that was asked for, the rows that come from its secret, without those that a rule pins."""
     read: Mapping[str, frozenset[str]]
-    """By the names of the jobs that send any of it somewhere, the paths by which each reads it."""
+    """By the name of each job that reads any of it, the paths by which the job does."""
 
     @property
     def rows(self) -> tuple[Record, ...]:
-        """All of them."""
+        """The rows of all paths."""
         return tuple(row for rows in self.by_path.values() for row in rows)
 
 
 def reach_of(runtime: Runtime, records: Iterable[Record], paths: Iterable[Key]) -> Reach:
-    """What rollbacks of these paths reach, among these rows."""
+    """Return which of these rows, and which jobs, rollbacks of these paths reach. Raises `LedgerError`."""
     known, keys = [row for row in records if not row.pin], sorted(paths)
     configured = {job.source for job in runtime.jobs.values()}
     sources = configured | {row.ref.source for row in known} | {source for source, _ in keys}
@@ -62,14 +62,14 @@ class _Held:
         return secret_at(self._mounts.get(source, {}), path)
 
     def key_of(self, source: str, path: str) -> Key | None:
-        """Under which of the paths it is held, if it is."""
+        """Return which of the paths holds the secret of this one; None if none does."""
         if (source, path) in self._paths:
             return source, path
         secret = self._secret_at(source, path)
         return self._secrets.get(secret) if secret else None
 
     def taken_by(self, job: Job, rows: Iterable[Record]) -> Iterator[str]:
-        """The paths by which a job's rules take any of them. `rows`: those that come from them."""
+        """Yield the paths by which a job's rules take any of the secrets. `rows`: the rows that come from them."""
         rules = [rule for rule in job.rules if not rule.pin]
         mounts = self._mounts.get(job.source, {})
         called = {row.ref.path for row in rows if row.ref.source == job.source}

@@ -21,7 +21,7 @@ from syncd.reconcile.rules.gate import is_of_a_rollback, objection_to
 from syncd.reconcile.runtime import Runtime
 
 MOST_SITES = 64
-"""Sites that one job has under way, the waiting ones included: one that waits holds up no other."""
+"""Sites that one job works on at the same time; a site that waits counts, and holds up no other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class Run:
     """How a job is run this time."""
 
     holder: str
-    """The name of this process, as others that wait for its lock are told."""
+    """The name of this process, as it is shown to others that wait for its lock."""
     wait: timedelta
     """How long to wait for another process that works on a site."""
     allowance: DeletionAllowance = field(default_factory=DeletionAllowance)
@@ -37,24 +37,26 @@ class Run:
     hinted_paths: frozenset[str] = frozenset()
     """Source paths that an event named."""
     outside_window: bool = False
-    """Does a person let it send outside the jobs' windows?"""
+    """Does a person allow sending outside the jobs' windows?"""
     only_paths: frozenset[str] | None = None
-    """Send nothing but the versions that a rollback of these source paths gives, and delete nothing; None: everything.
-    """
+    """Send only the versions that rollbacks of these source paths give, and delete nothing; None: everything."""
     ends_rollbacks: bool = False
     """Did those rollbacks end? Then the newest versions go, else the older ones."""
     on_turn: Callable[[str], None] | None = None
-    """Told each site once it is this run's turn there: what people decide from then on is for the next one."""
+    """Called with each site once it is this run's turn there: what people decide later is for the next run."""
     on_report: Callable[[SyncReport], None] | None = None
-    """Given each report as soon as there is one; what is returned is brief then: two hundred sites take no more
-    memory than eight."""
+    """Called with each report as soon as there is one; the reports that are returned are brief then.
+
+    So two hundred sites take no more memory than eight.
+    """
 
 
 def sync_job(runtime: Runtime, job: Job, run: Run) -> list[SyncReport]:
-    """One cycle of a job on each of its targets; one report each, in their order.
+    """Run one cycle of a job on each of its targets. Returns: one report each, in their order.
 
-    Sites are worked on in parallel, on one look at the source; the targets of one site, and all where
-    deletions are allowed by number, one after the other.
+    Sites are worked on in parallel and share one look at the source. The targets of one site run one after the other,
+    and so do all targets where deletions are allowed by number; a ledger that fails, or a stop, ends such a series,
+    and the rest of it has no report.
     """
     telling = threading.Lock()
 
@@ -114,14 +116,14 @@ def sync_job(runtime: Runtime, job: Job, run: Run) -> list[SyncReport]:
 
 
 def is_from(paths: Container[str], may_go: Callable[[Action], bool], action: Action) -> bool:
-    """Does it come from these paths, and is no deletion?
+    """May the action go in a run for these paths? It has to come from one of them, and be no deletion.
 
-    `may_go`: does it bring the version that was decided on, or is the job's window open for it? A new name, or one that
-    passes on, waits for that all the same.
+    `may_go`: does it bring the version that was decided on, or is the job's window open for it? A new name, or one
+    that passes on, waits for the window all the same.
     """
     return not isinstance(action, Delete) and action.desired.ref.path in paths and may_go(action)
 
 
 def only(chosen: Callable[[Action], bool], planned: PlannedPass) -> Plan:
-    """What of a plan is chosen."""
+    """Return a plan with only the chosen actions."""
     return replace(planned.plan, actions=tuple(filter(chosen, planned.plan.actions)))

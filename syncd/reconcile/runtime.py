@@ -1,4 +1,4 @@
-"""What cycles work with: the configured jobs, and the doors to sources, targets and the ledger."""
+"""What cycles work with: the configured jobs, and access to sources, targets and the ledger."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from syncd.reconcile.observe.mounts import expected, without_conflicting_mount
 from syncd.reconcile.observe.source_access import SourceAccess
 
 WORKERS = 20
-"""Requests to one site at the same time; as many more are in the journal, ready to go."""
+"""Requests to one site at the same time; up to as many more are journaled and wait for a thread."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +51,12 @@ class Runtime:
     pause: Callable[[float], object] = time.sleep
     """Wait so many seconds, or until stopped."""
     waits: TellWait = lambda *_: None
-    """Told what a cycle waits for."""
+    """Called with what a cycle waits for, and for how many seconds at most."""
     workers: int = WORKERS
     rules: tuple[GovernanceRule, ...] = ()
     labels: Labels = field(default_factory=Labels)
     judges_values: bool = True
-    """False: somebody chooses names and rules as they like, and is to learn nothing of values by what they hit."""
+    """False where somebody chooses names and rules freely, and may learn nothing of values by what these hit."""
     paused: Callable[[str, str], str] = lambda _job, _target: ""
     """Why a job rests on a target at this moment; empty if it does not. Asked before each request."""
 
@@ -70,7 +70,7 @@ class Runtime:
         }
 
     def access_to(self, job: Job, journal: Journal | None = None) -> SourceAccess:
-        """The source of `job`, ledger and clock for an observer, which keeps what it sees only with a `journal`."""
+        """Return what an observer of the job's source works with. It keeps what it sees only with a `journal`."""
         return SourceAccess(
             source=self.source(job.source),
             job=job.name,
@@ -83,10 +83,10 @@ class Runtime:
         )
 
     def found(self, source: str, rule: Rule, path: str, job: str) -> Snapshot:
-        """What a source has of one path, asked for directly, at the place that the ledger knows.
+        """Look directly at one path of a source, at the place that the ledger knows.
 
-        `job`: whose secrets tell which place that is, where the source has another name than before. Raises
-        `SourceError`, also where the source leads to another place: what that has says nothing of ours.
+        `job`: whose secrets tell which place that is, if the source had another name before. Raises `SourceError`,
+        also where the source leads to another place: what is found there says nothing of our secrets.
         """
         snapshot = self.source(source).find(rule, path)
         configured = {item.source for item in self.jobs.values()}
@@ -108,7 +108,7 @@ class Runtime:
     def is_one_secret(self, one: SecretRef, other: SecretRef) -> bool:
         """Do both mean one secret, by whatever name of its source and in whichever spelling? Their fields may differ.
 
-        Where a place was never learnt, only the same words mean it. Raises `LedgerError`.
+        Where a place was never learnt, only the same source and path mean it. Raises `LedgerError`.
         """
         if (one.source, one.path) == (other.source, other.path):
             return True

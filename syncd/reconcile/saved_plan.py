@@ -22,17 +22,19 @@ FIELDS = {
     "action", "name", "source", "path", "field", "from_version", "to_version", "description", "reason",
     "remote_id", "remote_name", "remote_description", "remote_updated",
 }  # fmt: skip
-"""What an action of a plan says, no more and no less."""
+"""The keys of an action in a plan file, no more and no less."""
 
 
 def digest(settings: Mapping[str, Any]) -> str:
-    """The configuration that a plan was made under."""
+    """Return the SHA-256, in hex digits, of a configuration or of a plan's content, in whatever order its keys are."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 def unversioned(action: Action) -> bool:
-    """Does an action bring a secret of KV v1? It has no version that a kept plan could be compared by, but for a
-    fingerprint of its value, which is never written into a file.
+    """Does the action bring a secret of KV v1? Such an action cannot be kept in a plan file.
+
+    A secret of KV v1 has no version to compare it by, only a fingerprint of its value, which is never written into a
+    file.
     """
     return not isinstance(action, Delete) and is_fingerprint(action.desired.version)
 
@@ -71,7 +73,7 @@ def actions_of(planned: PlannedPass) -> list[dict[str, Any]]:
 
 
 def see_place(path: Path) -> None:
-    """Raise `ConfigError` where a plan would take the place of anything else, which nobody could bring back."""
+    """Raise `ConfigError` where writing a plan would replace any other file, which nobody could bring back."""
     with suppress(RuntimeError, ValueError):  # links that lead to one another, no name at all: told when it is written
         if path.is_file() and not _is_a_plan(path):
             raise ConfigError(
@@ -81,11 +83,11 @@ def see_place(path: Path) -> None:
 
 
 LIVE = (".lock", "-wal", "-shm", "-journal")
-"""Ends of names of files that are often empty, and in use: a ledger's lock and what SQLite has beside it."""
+"""Suffixes of files that are often empty and in use: a ledger's lock, and what SQLite keeps beside it."""
 
 
 def _is_a_plan(path: Path) -> bool:
-    """Is it one of any format, whole or edited, or an empty file that waits for one? What cannot be read is none."""
+    """Is the file a plan (any format, whole or edited), or empty and not in use? One that cannot be read is none."""
     try:
         if not path.stat().st_size:
             return not path.resolve().name.endswith(LIVE)
@@ -96,7 +98,10 @@ def _is_a_plan(path: Path) -> bool:
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
-    """Whole or not at all, for this user alone, and in the place of an older plan alone. Raises `ConfigError`."""
+    """Write a plan file: whole or not at all, readable by this user alone, replacing only an older plan.
+
+    An empty file is replaced, too. Raises `ConfigError`.
+    """
     see_place(path)
     try:
         write_private(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
@@ -144,7 +149,10 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def check(kept: list[dict[str, Any]], planned: PlannedPass, undone: str = "nothing was done") -> tuple[Action, ...]:
-    """The kept actions of a plan, if each is there unchanged. `undone`: what it means else. Raises `PlanMoved`."""
+    """Return the actions of a fresh plan that were kept. Raises `PlanMoved` unless each is there unchanged.
+
+    `undone`: what the error says that was not done.
+    """
     remote = {secret.id: secret for secret in planned.remote}
     same = tuple(action for action in planned.plan.actions if action_row(action, remote) in kept)
     if len(same) != len(kept):
@@ -161,7 +169,10 @@ def check(kept: list[dict[str, Any]], planned: PlannedPass, undone: str = "nothi
 
 
 def with_what_is_left(kept: list[dict[str, Any]], report: SyncReport) -> SyncReport:
-    """A report that names the kept actions which nothing was sent for, and that nothing else made needless."""
+    """Return the report with a `PlanMoved` error that names the kept actions which were neither sent nor needless.
+
+    A report without such actions, or with another error, stays as it is.
+    """
     done = {outcome.action.name for outcome in report.outcomes}
     # A write that turned out needless is done as well; a deletion of what is there is not.
     needless = {finding.name for finding in report.findings if finding.kind is FindingKind.UNCHANGED}
@@ -189,9 +200,10 @@ def _is_carried_out(action: Mapping[str, Any], planned: PlannedPass) -> bool:
 
 
 def exactly(kept: list[dict[str, Any]]) -> Callable[[PlannedPass], Plan]:
-    """What to carry out of a fresh plan: the kept actions, if each is there unchanged.
+    """Return a function that picks the kept actions from a fresh plan.
 
-    Raises `PlanMoved` from the first look; later looks of the same cycle go on with what is still the same.
+    In the first look it raises `PlanMoved` unless each is there unchanged; in later looks of the same cycle it goes on
+    with what is still the same.
     """
     first = [True]
 

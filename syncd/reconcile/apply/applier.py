@@ -1,7 +1,7 @@
 """Carry out actions: journal before the request, act, settle after it. The order makes it crash-safe.
 
-Requests run in a few threads; the ledger is written by the calling thread alone, and one transaction
-settles what has ended and opens what starts next.
+Requests run in worker threads. Only the calling thread writes the ledger; one transaction settles the requests
+that have ended and journals those that start next.
 """
 
 from __future__ import annotations
@@ -36,9 +36,13 @@ from syncd.reconcile.apply.terms import Terms
 from syncd.reconcile.apply.transitions import Transition, after_failure, after_success, history_line, opened, put_back
 
 START = 8
-"""Requests under way at first; one more for each that the site took, so that one which refuses gets few."""
+"""Requests that may be under way at first. Each success allows one more; a failure of the whole site resets that.
+
+So a site that refuses everything gets few requests. At most twice as many as there are threads are under way (with
+one thread: one).
+"""
 GATHER = 0.01
-"""Seconds that one transaction waits for answers that come together."""
+"""Seconds to wait for more answers after the first one, so that one transaction settles them together."""
 NOT_TAKEN = "not sent: the site asked to wait, the process was stopped, or what allowed it ended meanwhile"
 
 
@@ -52,9 +56,10 @@ class Applier:
         self._pace = Pace()
 
     def run(self, actions: Sequence[Action], *, stop: Callable[[], bool]) -> ApplyResult:
-        """Carry out the actions in order, some at a time; `stop` is asked before each start.
+        """Carry out the actions in order, several at a time. `stop` is asked before each start.
 
-        Raises `LedgerError` at once when the journal cannot be written: then nothing more is sent.
+        Returns: how the actions ended, and how many were not sent. Raises `LedgerError` when the journal cannot be
+        written: then nothing more starts, and what is under way is settled first if the ledger takes that.
         """
         result, flight, todo = ApplyResult(), Flight(), deque(actions)
         # The ledger is written by this thread alone: SQLite has one writer, and the order of the journal is the order
@@ -82,7 +87,7 @@ class Applier:
         return result
 
     def _settle_all(self, flight: Flight, batch: LedgerBatch, result: ApplyResult) -> None:
-        """No more may start (a required sink is behind): what was answered, and what is on its way, is settled."""
+        """Settle what was answered and what is under way, when nothing more may start (a required sink is behind)."""
         self._write(result, batch)
         while flight.futures:
             batch = LedgerBatch()
@@ -90,7 +95,10 @@ class Applier:
             self._write(result, batch)
 
     def _land(self, flight: Flight, timeout: float, batch: LedgerBatch, result: ApplyResult) -> None:
-        """Settle what has ended. What was answered is kept, also where another request ends in no answer at all."""
+        """Settle the requests that have ended.
+
+        Where one ended in no answer at all, the answers of the others are written first; then its error is raised.
+        """
         broken: BaseException | None = None
         for future, action, record in flight.landed(timeout):
             error = future.exception()
@@ -109,7 +117,7 @@ class Applier:
         return send(self._target, action)
 
     def _next(self, todo: deque[Action], flying: int, result: ApplyResult, stop: Callable[[], bool]) -> list[Action]:
-        """What may start now."""
+        """Return the actions that may start now."""
         # A full site refuses every creation, and what stands behind them is not held up by that.
         while result.full and todo and isinstance(todo[0], Create):
             self._end_without_request(todo.popleft(), result.full, result)
@@ -128,7 +136,7 @@ class Applier:
     def _journaled(
         self, starting: Sequence[Action], ended: LedgerBatch, result: ApplyResult
     ) -> list[tuple[Action, Record]]:
-        """Write what has ended and what starts, in one transaction. Returns: the latter, with their rows."""
+        """Write what has ended and what starts, in one transaction. Returns: the starting actions with their rows."""
         now = self._clock()
         rows = [opened(action, self._target.site, self._target.name, now) for action in starting]
         started = list(zip(starting, rows, strict=True))
@@ -166,20 +174,26 @@ class Applier:
         self._terms.on_outcome(outcome)
 
     def _sent_line(self, action: Action, record: Record) -> HistoryEntry | None:
-        """What is limited counts from the moment it may be on its way, whatever becomes of this process."""
+        """Return the history line that makes a limited action count from now on; None if no limit counts it.
+
+        It is written before the request, so the action counts even if this process is killed.
+        """
         if not self._terms.is_limited(action):
             return None
         outcome = Outcome(action=action, remote_id=record.remote_id or "")
         return replace(history_line(outcome, record, self._site_time()), outcome="sent", result=Result.SENT)
 
     def _site_time(self) -> datetime:
-        """Lines that limits count by have the site's time: this machine's clock may be wrong, ahead or behind."""
+        """Return the time for lines that limits count by: the site's; this machine's may be wrong, ahead or behind.
+
+        Without a time of the site, this machine's clock is used.
+        """
         return self._target.site_time() or self._clock()
 
     def _settle(
         self, future: Future[Written], action: Action, record: Record, batch: LedgerBatch, result: ApplyResult
     ) -> None:
-        """One request has ended."""
+        """Settle one request that has ended: its row, its history and audit lines, its outcome."""
         now, written, error = self._clock(), Written(), None
         try:
             written = self._plausible(action, future.result())
@@ -220,7 +234,7 @@ class Applier:
         self._tell(outcome, result)
 
     def _drift_lines(self, outcome: Outcome, record: Record, error: TargetError | None) -> Iterator[Entry]:
-        """Lines of what somebody else did at Wix: that it was undone, or that a secret of ours is gone there."""
+        """Yield audit lines about somebody else's change at Wix: it was undone, or a secret of ours is gone there."""
         action = outcome.action
         if outcome.restored and not isinstance(action, Delete):
             yield drift_entry("drift.restored", action, record)
@@ -248,7 +262,10 @@ class Applier:
         result.look_again |= transition.look_again
 
     def _put_back(self, action: Action, record: Record, batch: LedgerBatch, result: ApplyResult) -> None:
-        """The site took nothing: a limit that the action counted for has that room again."""
+        """Undo the journal entry of an action of which the site took nothing.
+
+        Its row is as before, and a limit that the action counted for has that room again.
+        """
         if self._terms.is_limited(action):
             line = replace(history_line(Outcome(action=action), record, self._site_time()), outcome="asked to wait")
             batch.log.append(replace(line, result=Result.REFUSED, remote_id=record.remote_id or ""))
@@ -258,7 +275,10 @@ class Applier:
         self._take(put_back(action, record), action, batch, result)
 
     def _plausible(self, action: Action, written: Written) -> Written:
-        """A creation's answer, if its id is new. Raises `TargetUnavailable`: the listing tells whose id it is."""
+        """Return the answer, unless it gives a new secret an id that is taken already.
+
+        Raises `TargetUnavailable` then: only a listing can tell whose id it is.
+        """
         if isinstance(action, Create) and written.id in self._taken_ids:
             raise TargetUnavailable(
                 f"{self._target.name}: the answer to a creation names the id of another secret",

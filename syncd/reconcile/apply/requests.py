@@ -1,4 +1,4 @@
-"""Which request to a site an action is."""
+"""Translate an action into a request to a site."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from syncd.domain.ports import Target
 
 
 def send(target: Target, action: Action) -> Written:
-    """Carry out an action. Raises `TargetError`."""
+    """Send the request of one action. Returns: the site's answer. Raises `TargetError`."""
     if isinstance(action, Delete):
         return target.delete(str(action.record.remote_id))
     desired = action.desired

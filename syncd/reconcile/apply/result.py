@@ -16,19 +16,23 @@ class ApplyResult:
 
     outcomes: list[Outcome] = field(default_factory=list)
     failed_names: set[str] = field(default_factory=set)
-    """Their cycle is over."""
+    """Names that this cycle leaves alone from now on: a request failed or lost its answer, or the site is full."""
     unconfirmed_creates: set[str] = field(default_factory=set)
-    """Names whose creation may or may not have happened: list before anything else."""
+    """Names whose creation lost its answer or met a taken name: the site has to be listed before anything else."""
     rows: dict[str, Record | None] = field(default_factory=dict)
-    """By name, as the ledger has them now; None for one that is gone."""
+    """Rows that this round changed, by name, as the ledger has them now; None for one that is gone."""
     look_again: bool = False
-    """Something turned out not to be as listed."""
+    """Something was not as listed, or may not go any more: the next pass lists and plans again."""
     left_over: bool = False
-    """The time was up before all actions were sent."""
+    """Work is left for another pass, though the site as a whole did not fail.
+
+    The time was up, the process stops, the job rests, or the site asks to wait. The cycle also sets it where
+    comparisons or deletions are left.
+    """
     broken: SyncdError | None = None
     """The site as a whole refuses or does not answer."""
     unsent: int = 0
-    """Actions that were not sent, because the time was up or the process is asked to stop."""
+    """Number of actions that were not sent: the round ended before them, or they were halted while they waited."""
     full: SiteFull | None = None
     """The site takes no more secrets: no further creation is sent."""
     slow_down: TargetUnavailable | None = None
@@ -46,14 +50,14 @@ class LedgerBatch:
     ends: list[Entry] = field(default_factory=list)
     """How intents of the audit trail ended."""
     notes: list[Entry] = field(default_factory=list)
-    """What else the trail says of this transaction."""
+    """Other lines of the audit trail that this transaction writes."""
 
     @classmethod
     def joined(cls, batches: Sequence[LedgerBatch]) -> LedgerBatch:
-        """All of them as one."""
+        """Join these batches into one."""
         return cls(**{part.name: [item for one in batches for item in getattr(one, part.name)] for part in fields(cls)})
 
     def enter(self, rows: dict[str, Record | None]) -> None:
-        """Bring the rows up to date with what was written."""
+        """Update `rows`, by name, with what this batch wrote; None for a row that was dropped."""
         rows.update({record.name: None for record in self.drop})
         rows.update({record.name: record for record in self.put})

@@ -16,15 +16,15 @@ class Terms:
 
     on_outcome: Callable[[Outcome], None] = lambda _outcome: None
     is_consented: Callable[[Action], bool] = lambda _action: True
-    """Asked when it is about to start; one that is not is left out."""
+    """May the action still be sent? Asked before it starts and while it waits; if not, it is left out."""
     is_limited: Callable[[Action], bool] = lambda action: isinstance(action, Delete)
     """Does it count for a limit from the moment it is sent?"""
     is_halted: Callable[[], bool] = lambda: False
-    """Asked right before each request, whatever it waited for."""
+    """Must nothing be sent any more (a stop, a pause)? Asked while a request waits, and right before it is sent."""
     agreement: Callable[[Action], Mapping[str, Any]] = lambda _action: NOBODY
-    """Who let this very action go, and by what: a part of its lines in the audit trail."""
+    """Who allowed this action, and by which release or rollback: fields of its lines in the audit trail."""
     was_deleted: Callable[[str], bool] = lambda _id: False
     """Did we send a deletion of this id ourselves?"""
     taken_ids: frozenset[str] = frozenset()
-    """What the site lists or the ledger holds; a new secret has none of them."""
+    """Ids that the site lists or the ledger holds: a new secret must have another one."""
     workers: int = 20

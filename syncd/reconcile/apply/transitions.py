@@ -33,11 +33,11 @@ class Transition:
     put: Record | None = None
     drop: Record | None = None
     fails: bool = False
-    """The name's cycle is over."""
+    """This cycle leaves the name alone from now on."""
     is_unconfirmed: bool = False
     """Only a listing can tell whether it was created."""
     look_again: bool = False
-    """Something is not as listed."""
+    """Something at the site is not as it was listed."""
 
 
 def opened(action: Action, site: str, target: str, now: datetime) -> Record:
@@ -70,7 +70,7 @@ def opened(action: Action, site: str, target: str, now: datetime) -> Record:
 
 
 def after_success(action: Action, record: Record, written: WriteResult, now: datetime) -> Transition:
-    """The request was answered."""
+    """Return what becomes of the row when the request succeeded."""
     if isinstance(action, Delete):
         return Transition(drop=record)
     if isinstance(action, Update) and action.reason is Reason.SOUGHT:
@@ -134,7 +134,7 @@ def _carried(action: Update, record: Record) -> str | None:
 
 
 def _with_reference(action: Create | Update, record: Record) -> Record:
-    """The row of a secret that comes from the reference that is wanted."""
+    """Return the row with the wanted reference, pin and version; its absence ends."""
     desired = action.desired
     return replace(
         record,
@@ -148,14 +148,14 @@ def _with_reference(action: Create | Update, record: Record) -> Record:
 
 
 def _with_value(action: Create | Update, record: Record, now: datetime) -> Record:
-    """The row of a secret whose value was sent."""
+    """Return the row after the wanted value was sent: its content is known and verified."""
     sent = _with_reference(action, record)
     known = replace(sent, unverified=False, theirs=False, remarked=False)
     return replace(known, fingerprint=action.desired.fingerprint, verified_at=now)
 
 
 def after_failure(action: Action, record: Record, error: TargetError, now: datetime) -> Transition:
-    """The request was refused, or its answer was lost."""
+    """Return what becomes of the row when the request was refused or its answer was lost."""
     if isinstance(action, Create):
         return _not_created(action, record, error, now)
     # The id is gone at the site; whether the name is wanted anew is for the planner, on a new listing.
@@ -183,7 +183,10 @@ def after_failure(action: Action, record: Record, error: TargetError, now: datet
 
 
 def _not_created(action: Create, record: Record, error: TargetError, now: datetime) -> Transition:
-    """A lost answer and a taken name are for the next listing to tell; a refusal frees the name."""
+    """Return what becomes of the row of a creation that failed.
+
+    After a lost answer or a taken name only the next listing can tell; a refusal frees the name.
+    """
     if error.maybe_done:
         kept = replace(record, lost_writes=lost(record, now, error.lost_tries, action.desired.fingerprint))
         return Transition(put=kept, is_unconfirmed=True, look_again=True)
@@ -197,7 +200,7 @@ def _not_created(action: Create, record: Record, error: TargetError, now: dateti
 
 
 def _gone(action: Update | Delete, record: Record, now: datetime) -> Transition:
-    """The site has no secret of this id any more."""
+    """Return what becomes of the row when the site has no secret with its id any more."""
     without_id = replace(
         record,
         remote_id=None,
@@ -219,7 +222,7 @@ def _gone(action: Update | Delete, record: Record, now: datetime) -> Transition:
 
 
 def put_back(action: Action, record: Record) -> Transition:
-    """The site took nothing: the row is as it was, and the action comes again."""
+    """Return the row to what it was before an action of which the site took nothing. The action is planned again."""
     # A secret that was not taken over is not ours, so no row of it stays.
     adopting = isinstance(action, Update) and action.reason in ADOPTING
     before = action.record

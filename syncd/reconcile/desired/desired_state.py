@@ -22,27 +22,27 @@ class DesiredState:
     secrets: dict[tuple[str, SecretRef, str], DesiredSecret] = field(default_factory=dict)
     faults: dict[tuple[str, SecretRef, str], SecretError] = field(default_factory=dict)
     value_faults: set[tuple[str, SecretRef, str]] = field(default_factory=set)
-    """Those of them that its value is to blame for."""
+    """Those of `faults` whose cause is the value itself."""
     findings: list[Finding] = field(default_factory=list)
     lacking: set[SecretRef] = field(default_factory=set)
-    """Paths that a rule takes for a field that they lack, by a slip as it seems: a name of theirs is missing."""
+    """Paths that lack the field that a rule takes, probably by a slip: one of their names is missing."""
 
     def put(self, desired: DesiredSecret) -> None:
-        """A mapped name."""
+        """Add a mapped name."""
         self.secrets[desired.key] = desired
 
     def failed(self, name: str, ref: SecretRef, message: str, hint: str) -> None:
-        """A reference that fails alone."""
+        """Add a finding for a reference that fails alone: the others go on."""
         self.findings.append(Finding(kind=FindingKind.FAILED, name=name, ref=ref, message=message, hint=hint))
 
     def missing(self, ref: SecretRef, message: str, hint: str) -> None:
-        """A rule that names exactly what is not there."""
+        """Add a finding for a rule that names exactly one thing, which is not there."""
         self.findings.append(
             Finding(kind=FindingKind.MISSING, name=str(ref), ref=ref, message=message, hint=hint, exit_code=1)
         )
 
     def unknown(self, message: str, ref: SecretRef | None = None, hint: str = "") -> None:
-        """Something that may be a typing mistake."""
+        """Add a finding for something that may be a typing mistake."""
         name = str(ref) if ref else ""
         self.findings.append(Finding(kind=FindingKind.UNKNOWN, name=name, ref=ref, message=message, hint=hint))
 
@@ -58,7 +58,10 @@ class DesiredState:
         return tuple(self.secrets.values())
 
     def hide_values(self) -> None:
-        """Let no name tell anything of its value, by no comparison and no fault: a template may hold a guess."""
+        """Hide values, their fingerprints and their faults from whoever chose the names and templates.
+
+        A template may hold a guess of a value: a comparison or a fault would tell whether it is right.
+        """
         for key, desired in self.secrets.items():
             if desired.fingerprint is not None or key in self.value_faults:
                 self.secrets[key] = replace(desired, value=SecretValue(""), fingerprint="not compared")
@@ -74,7 +77,10 @@ class DesiredState:
 
 @dataclass(frozen=True, slots=True)
 class IdleRule:
-    """A rule that makes nothing of a path, for a slip or for what is not there: it gives its name all the same."""
+    """A rule that makes nothing of a path, by a slip or because something is not there.
+
+    It claims the name that it would give all the same.
+    """
 
     rule: Rule
     path: str
@@ -91,11 +97,11 @@ class Naming:
 
     job: str
     owner: str
-    """Who this installation is, at Wix."""
+    """The name of this installation in its marks at Wix."""
     profile: str
-    """Which names the site takes."""
+    """Which names the site takes: `api` or `dashboard`, see `naming.PROFILES`."""
     fingerprint: Callable[[bytes], str]
-    """Of a value; the same value gives the same text."""
+    """Makes the fingerprint of a value; the same value gives the same text."""
 
 
 def build_desired_state(evidence: ListingEvidence, naming: Naming) -> DesiredState:
@@ -120,7 +126,10 @@ def build_desired_state(evidence: ListingEvidence, naming: Naming) -> DesiredSta
 
 
 def idle_rules(evidence: ListingEvidence, desired: DesiredState) -> tuple[IdleRule, ...]:
-    """The rules that make nothing of a path that they name or take. `desired`: what was made of all others."""
+    """Return the rules that make nothing of a path that they name or take.
+
+    `desired`: what the job's rules made of the same evidence.
+    """
     unmade = {ref.path for ref in desired.unmade}
     made = {(wanted.ref.path, wanted.rule) for wanted in desired.all} if unmade else set()
     found = []
@@ -167,7 +176,10 @@ def _selected(rule: Rule, path: PathState, state: DesiredState) -> Iterable[Secr
 
 
 def _note_lacking(state: DesiredState, rule: Rule, read: Sequence[PathState], *, of_all: bool) -> None:
-    """What lacks the rule's field, where that looks like a slip. `of_all`: were all read that it takes?"""
+    """Note the paths that lack the rule's field, where that looks like a slip.
+
+    `of_all`: does `read` hold every path that the rule takes?
+    """
     lacking = [path for path in read if path.fields is not None and rule.field not in {None, "*", *path.fields}]
     nobody_has_it = of_all and len(lacking) == len(read)
     # Of many paths some may lack it. One that was named, by its path or its tags, should have it.
@@ -199,7 +211,7 @@ class _RuleMapper:
         self._digest = rule_digest(rule)
 
     def add(self, ref: SecretRef, path: PathState) -> None:
-        """One field under its name; a name that Wix does not take is that field's failure."""
+        """Add one field under its Wix name. A name that Wix does not take fails this field alone."""
         state, rule = self._state, self._rule
         try:
             name = wix_name(rule, ref, self._mount, self._naming.profile)

@@ -25,7 +25,7 @@ class ListingEvidence:
     snapshots: Mapping[int, Snapshot]
     """By rule index."""
     paths: Mapping[Key, PathState]
-    """The version whose fields are known."""
+    """What is known of each path: the version whose fields are known, and these fields."""
     unread: frozenset[Key] = frozenset()
     """Listed at a version that could not be read or parsed."""
     listed: frozenset[Key] = field(default=frozenset())
@@ -33,7 +33,7 @@ class ListingEvidence:
     documents: Mapping[Key, ReadResult] = field(default_factory=dict)
     """What was read in this cycle."""
     rolled_back: Mapping[str, str] = field(default_factory=dict)
-    """Paths that a person rolled back to an older version and that are listed, and in which words."""
+    """Listed paths that a person rolled back to an older version, each with the words that say so."""
     rollback_paths: frozenset[str] = frozenset()
     """Paths that a person rolled back, whether or not they are listed: their newest version may be gone by now."""
     former_rollback_paths: frozenset[str] = frozenset()
@@ -43,17 +43,20 @@ class ListingEvidence:
 
     @property
     def complete(self) -> bool:
-        """Were all rules listed completely, and does no glob list nothing (which may be a typing mistake)?"""
+        """Were all rules listed completely, and did each glob list something (else it may be a typing mistake)?"""
         return all(self.is_complete(rule) for rule in self.rules)
 
     def is_complete(self, rule: Rule) -> bool:
-        """Was this rule listed completely, and is it no glob that lists nothing?"""
+        """Was this rule listed completely? A glob that lists nothing was not."""
         snapshot = self.snapshots[rule.index]
         # An emptied tree looks like a wrong policy or an empty mount, so it proves no absence.
         return snapshot.complete and bool(snapshot.entries or not rule.path.has_wildcard)
 
     def gap(self, rules: Sequence[Rule] | None = None) -> str:
-        """Which rule (of these, or of all) was not listed as one can believe; empty if each was."""
+        """Return, in words, the first rule that was not listed completely; empty if each was.
+
+        `rules`: look at these alone; None: at all. A glob that lists nothing is not believed.
+        """
         rule = next((rule for rule in rules or self.rules if not self.is_complete(rule)), None)
         if rule is None:
             return ""
@@ -68,7 +71,10 @@ class ListingEvidence:
 
     @property
     def known_by_rule(self) -> dict[int, frozenset[str]]:
-        """The paths that each rule shows and of which is known what it makes now, or that it has nothing to send."""
+        """By rule index, the listed paths of which is known what the rule makes now.
+
+        The paths of secrets that are known to have nothing to send are among them.
+        """
         known = self.paths.keys() - self.not_known
         return {
             index: frozenset(
@@ -82,7 +88,7 @@ class ListingEvidence:
 
     @property
     def mounts(self) -> dict[str, str]:
-        """The mount, or account, of each listing that told which it is."""
+        """By mount (or account), its id: of each listing that told it."""
         return {seen.mount: seen.mount_id for seen in self.snapshots.values() if seen.mount_id}
 
     @property
@@ -96,7 +102,7 @@ class ListingEvidence:
         return not pin and path in self.rolled_back
 
     def lacks_field(self, path: str, field_name: str | None, pin: str) -> bool:
-        """Was the path read and parsed at its listed version, and lacks the field?"""
+        """Was the path read and parsed at its listed version, and is the field missing from it?"""
         key = (path, pin)
         state = self.paths.get(key)
         if state is None or state.fields is None or field_name is None or key in self.unread:

@@ -11,19 +11,19 @@ CONFIRMATIONS = 3
 """Cycles in a row that must show an older version before it is believed (a lagging standby shows it too)."""
 
 SPACING = timedelta(minutes=1)
-"""As far apart those cycles must be at least."""
+"""Shortest time between two of those cycles; what is seen sooner counts as the same answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Freshness:
-    """What the comparison of a listed version with the known one came to."""
+    """The result of comparing a listed version with the known one."""
 
     read: bool
     """Is the path to be read?"""
     confirmed: bool = False
     """Is an older version believed from now on?"""
     state: PathState | None = None
-    """What is known of the path, if the listing changes it."""
+    """What the ledger has to know of the path from now on; None if the listing changes nothing of it."""
 
 
 def judge_version(state: PathState | None, version: Version | None, now: datetime, *, confirmed: bool) -> Freshness:

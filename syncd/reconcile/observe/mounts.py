@@ -10,12 +10,13 @@ from syncd.domain.untrusted import PATH_MAX, TOO_LONG, TOO_LONG_HINT, is_storabl
 
 
 def conflicting_mount(known: Mapping[str, Collection[str]], mount: str, mount_id: str) -> str:
-    """The known mount of a source that this one contradicts, or "".
+    """Return the known mount or account of a source that this one contradicts; empty if none.
 
-    `known`: each mount with the ids that it may have; of a source that was renamed more than one may be meant.
+    `known`: each mount with the ids that it may have; a source that was renamed may have more than one. An empty id: a
+    person said that it was replaced, and it contradicts nothing.
 
-    Another identity; or one inside the other, which no server has; or a mount where there was an account. Any of them
-    means that the source leads to another place.
+    A mount contradicts if it has another id; or if one lies inside the other, which no server has; or if one is a
+    mount and the other an account. Each of these means that the source leads to another place.
     """
     # What a person said was replaced contradicts nothing.
     settled = {name: ids for name, ids in known.items() if "" not in ids}
@@ -31,18 +32,18 @@ def _is_mount(place: str) -> bool:
 
 
 def as_accepted(mounts: Mapping[str, str]) -> dict[str, Collection[str]]:
-    """The mounts of a source itself: each has the one id that was accepted."""
+    """Return the mounts of a source itself, each with the one id that was accepted."""
     return {mount: (mount_id,) for mount, mount_id in mounts.items()}
 
 
 def expected(
     own: Mapping[str, str], orphaned: Mapping[str, Collection[str]], mount: str, prefix: str
 ) -> dict[str, Collection[str]]:
-    """The mounts that a listing has to agree with: those of its source, and what it takes over under another name.
+    """Return the mounts that a listing has to agree with: its source's, and those of a source that it takes over.
 
-    `own`: as accepted. `orphaned`: of sources that no job has any more; of these a mount of the same kind, and one in
-    which the rule's own paths lay, whatever answers for them now. `mount`: the listing's; `prefix`: how the paths of
-    its rule begin.
+    `own`: the source's mounts, as accepted. `orphaned`: mounts of sources that no job has any more; of these count the
+    mounts of the same kind, and those in which the rule's own paths lay, whatever answers for them now. `mount`: the
+    listing's. `prefix`: how the paths of its rule begin.
     """
     inherited = {
         name: ids
@@ -59,7 +60,7 @@ def is_new_mount(known: Mapping[str, str], snapshot: Snapshot) -> bool:
 
 
 def conflict_of(source: str, known: Mapping[str, Collection[str]], mount: str, mount_id: str) -> ReadFailure | None:
-    """What to tell of a mount or account that is not the one that the ledger knows; None where it is."""
+    """Return the failure for a mount or account that is not the one that the ledger knows; None if it is."""
     conflict = conflicting_mount(known, mount, mount_id)
     if not conflict:
         return None
@@ -80,7 +81,7 @@ def _another(name: str, known: Collection[str], found: str) -> str:
 
 
 def without_conflicting_mount(source: str, known: Mapping[str, Collection[str]], snapshot: Snapshot) -> Snapshot:
-    """The listing; a failure in its place where the mount under a known name has another identity."""
+    """Return the listing; an empty, incomplete one with a failure if its mount contradicts the known ones."""
     if not snapshot.complete and not snapshot.mount_id:
         return snapshot  # it failed, and says so
     failure = conflict_of(source, known, snapshot.mount, snapshot.mount_id)

@@ -12,7 +12,7 @@ from syncd.reconcile.observe.freshness import judge_version
 
 
 class NewestSeen:
-    """By path. What it learns is `changed`, to be stored."""
+    """The newest version seen of each path. `changed` collects what is to be stored."""
 
     def __init__(self, known: Mapping[str, PathState]) -> None:
         """`known`: what the ledger has of it."""
@@ -20,13 +20,13 @@ class NewestSeen:
         self.changed: dict[tuple[str, str], PathState] = {}
 
     def version_of(self, entry: SourceEntry) -> Version | None:
-        """The newest version of a listed path: what the listing has, or what was seen before and a server lacks."""
+        """Return the newest version of a listed path: the listed one, or one seen before that a server lacks."""
         known, listed = self._known.get(entry.ref.path), entry.version
         is_lagging = known is not None and listed is not None and listed.older_than(known.version)
         return known.version if known is not None and is_lagging else listed
 
     def note(self, entry: SourceEntry, before: PathState | None) -> None:
-        """A path is read in an older version. `before`: what was read of it last."""
+        """Note the newest version of a path that is read in an older one. `before`: what was read of it last."""
         path, version = entry.ref.path, self.version_of(entry)
         if version is None:
             return
@@ -39,9 +39,10 @@ class NewestSeen:
             self._keep(state)
 
     def lags(self, entry: SourceEntry, read: PathState | None, now: datetime, *, confirmed: bool) -> bool:
-        """Is a listing older than what was seen before a rollback ended? It is believed once it was seen often.
+        """Is a listing older than the newest version that was seen during a rollback?
 
-        `read`: what was read of the path last.
+        An older version is believed once it was seen often: then it does not lag. How often is kept in `changed`.
+        `read`: what was read of the path last. `confirmed`: was an older version believed in this cycle?
         """
         known = self._known.get(entry.ref.path)
         if known is None or entry.version is None or not self.is_before(entry.ref.path, entry.version, read):
@@ -54,7 +55,10 @@ class NewestSeen:
         return not freshness.read
 
     def is_before(self, path: str, version: Version, read: PathState | None) -> bool:
-        """Is a version from before the newest one, which nothing was read of since? `read`: as for `lags`."""
+        """Is the version older than the newest one that was seen, and was that one not read since?
+
+        `read`: as for `lags`.
+        """
         known = self._known.get(path)
         is_read = known is None or (read is not None and not read.version.older_than(known.version))
         return known is not None and not is_read and version.older_than(known.version)

@@ -13,14 +13,14 @@ from syncd.domain import Action, Delete, ReadResult, RemoteSecret, Rule, Snapsho
 from syncd.domain.ports import Clock, Source
 
 YOUNG = 5.0
-"""Seconds that what was seen of a source may be shared for."""
+"""Seconds for which a look may be shared."""
 
 
 @dataclass(slots=True)
 class ObservationCache:
     """Listings and documents shared by the jobs and targets that look at the same moment.
 
-    Whoever asks for what another thread is just asking for waits for that answer.
+    A thread that asks for what another thread is just asking for waits for that answer.
     """
 
     snapshots: dict[tuple[str, Rule], Snapshot] = field(default_factory=dict)
@@ -29,26 +29,26 @@ class ObservationCache:
     """By source, path, and the version that was asked for."""
     born: float = field(default_factory=time.monotonic)
     moment: datetime | None = None
-    """When the first that shared it began to look."""
+    """When the first cycle that shares this began to look."""
     sites: dict[str, tuple[Hashable, tuple[RemoteSecret, ...]]] = field(default_factory=dict)
-    """By site: its listing, and the state of the ledger's rows that it was taken at."""
+    """By site: its listing, and the state of the ledger's rows when it was listed."""
     foreseen: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    """By site: the ids that are to be deleted before. A later job's plan has that much less room in the limit."""
+    """By site: the ids that earlier plans would delete. A later job's plan has that much less room in the limit."""
     turns: defaultdict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
-    """By source, and by site."""
+    """Locks: one for each source, for each site, and (named by an empty text) for `moment`."""
 
     def fresh(self) -> ObservationCache:
-        """Itself while it is young, else a new one: nothing is written on an old picture."""
+        """Return this cache while it is younger than `YOUNG`, else a new one: nothing is written on an old look."""
         return self if time.monotonic() - self.born < YOUNG else ObservationCache(foreseen=self.foreseen)
 
     def looked_at(self, clock: Clock) -> datetime:
-        """When it was looked: what is newer than that, nobody who shares it has seen."""
+        """Return when the look began. What is newer than that, nobody who shares it has seen."""
         with self.turns[""]:
             self.moment = self.moment or clock()
             return self.moment
 
     def foresee(self, site: str, actions: Iterable[Action]) -> None:
-        """What is to be carried out on a site before the plans that follow."""
+        """Note the deletions that are to be carried out on a site before the plans that follow."""
         self.foreseen[site].update(str(action.record.remote_id) for action in actions if isinstance(action, Delete))
 
     def list(self, source: Source, rule: Rule) -> Snapshot:

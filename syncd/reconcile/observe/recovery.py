@@ -12,7 +12,7 @@ from syncd.domain.recency import happened_within
 from syncd.domain.write_window import Change, judge
 
 LATE_CREATE = timedelta(days=1)
-"""As long a create whose answer was lost keeps its name reserved when nobody wants it any more."""
+"""How long a create whose answer was lost keeps its name reserved when no job wants the name any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +36,16 @@ class Found:
 
 
 def with_known(record: Record, known: KnownId | None) -> Record:
-    """The row with what is known of its id: whatever row takes an id takes what protects it along."""
+    """Return the row with what is known to protect its id: a row that takes an id takes that along."""
     return record.protected(adopted=known.adopted, frozen_until=known.frozen_until) if known else record
 
 
 def _resolve(record: Record, ours: RemoteSecret | None, known: Mapping[str, KnownId], *, listed: bool) -> Record:
-    """One row against the listing. `ours`: its name there, with its mark, under a free id."""
+    """Settle one row by the listing.
+
+    `ours`: the listed secret of its name that has its mark, under an id that no row holds; None if there is none.
+    `listed`: does the site list the row's own id?
+    """
     if ours is not None:
         return replace(
             with_known(record, known.get(ours.id)),
@@ -75,12 +79,12 @@ class Site:
     """Where and when the listing was made, and for whom."""
 
     owner: str
-    """Who this installation is, at Wix."""
+    """The name of this installation in its marks at Wix."""
     key: str
     target: str
     now: datetime
     former: frozenset[str] = frozenset()
-    """What it was called before."""
+    """Names that this installation had before."""
 
 
 def recover(
@@ -90,11 +94,11 @@ def recover(
     remote: Sequence[RemoteSecret],
     known_ids: Mapping[str, KnownId],
 ) -> Found:
-    """Take ids for pending creates and lost rows whose mark fits, settle what else the listing shows.
+    """Find the ids of pending creates and lost rows by their marks, and settle what else the listing shows.
 
-    A wrong or missing mark is nobody we know: a pending create of that name is dropped, and the planner
-    reports the conflict. An adoption that was not answered is ours only where the listing shows our mark.
-    `known_ids`: what the ledger knows of ids that no row of the site holds.
+    A secret with a wrong or missing mark is not known to be ours: a pending create of that name is dropped, and the
+    planner reports the conflict. An adoption that was not answered is ours only where the listing shows our mark.
+    `known_ids`: what the ledger knows of ids that no row of the site holds. Returns: the rows to store and to drop.
     """
     listing = _Listing(site, remote, records, desired)
     put: dict[str, Record] = {}
@@ -163,9 +167,10 @@ class _Listing:
         return bool(other) and other != owner_in(record.description)
 
     def ours(self, name: str, *refs: SecretRef, sent: str = "") -> RemoteSecret | None:
-        """The secret of this name, to be taken: if no record holds its id and its mark is of one of these.
+        """Return the listed secret of this name if it may be taken as ours; else None.
 
-        `sent`: the description of a create that was not answered.
+        It may if no record holds its id and its mark is of one of `refs`, or is the one in `sent`: the description of
+        a create that was not answered.
         """
         listed = self.by_name.get(name) or self._in_another_case.get(name.casefold())
         # A secret in another case is left to whoever wants it under its exact name.

@@ -17,14 +17,17 @@ class RolledBack:
 
     by_path: Mapping[str, Rollback]
     by_secret: Mapping[tuple[str, str], Rollback]
-    """A path may have been rolled back by another name of its source, or in another spelling."""
+    """All rollbacks by secret: one may have been made under another name of its source, or in another spelling."""
     words: dict[str, str] = field(default_factory=dict)
-    """The paths that were listed and are read in an older version, and in which words that is told."""
+    """The listed paths that are read in an older version, each with the words that say so."""
     newest: dict[str, str] = field(default_factory=dict)
-    """Version tokens of those paths, as the source has them."""
+    """By each of those paths, the token of its newest version at the source."""
 
     def as_wanted(self, entry: SourceEntry, snapshot: Snapshot) -> SourceEntry:
-        """The version that a person wants instead of the newest one; a rule's own pin is left alone."""
+        """Return the entry with the version that a person rolled it back to, and note that.
+
+        Without a rollback the entry stays as it is; so does one that a rule pins.
+        """
         path = entry.ref.path
         # The same path of another mount or account is another secret, whatever its source was called.
         secret = secret_at({snapshot.mount: snapshot.mount_id}, path)
@@ -47,6 +50,6 @@ class RolledBack:
         return frozenset(path for path in paths if any(selects_path(rule, path) for rule in rules))
 
     def former_paths(self, selected: Iterable[str], mounts: Mapping[str, str]) -> frozenset[str]:
-        """How those were spelled when they were rolled back, where a rule spells them in another way by now."""
+        """Return how the selected paths were spelled when they were rolled back; a rule may spell them otherwise."""
         secrets = {secret_at(mounts, path) for path in selected}
         return frozenset(item.path for secret, item in self.by_secret.items() if secret in secrets)

@@ -1,4 +1,4 @@
-"""What each rule of a job lists at its source, with what an event named, in the mount that is known."""
+"""List what each rule of a job selects, with the paths that an event named, in the mounts that are known."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from syncd.reconcile.observe.observation_cache import ObservationCache
 from syncd.reconcile.observe.source_access import SourceAccess
 
 GIVE_UP = 30.0
-"""Seconds in which rules fail one after the other, before any was listed: the server is meant, and not their paths."""
+"""Seconds of failing rules, before any was listed, after which the whole source counts as failed."""
 
 
 class RuleListings:
@@ -27,7 +27,7 @@ class RuleListings:
         hinted_paths: frozenset[str],
         failed: Callable[[ReadFailure, str], None],
     ) -> None:
-        """`hinted_paths`: what an event named, looked at directly. `failed` hears of what of it cannot be looked at."""
+        """`hinted_paths`: looked at directly, because an event named them. `failed`: called for those that fail."""
         self._access, self._cache, self._hinted_paths, self._failed = access, cache, hinted_paths, failed
         self._mounts = dict(access.store.known_mounts(access.source.name))
         self._taken_over = access.store.orphaned_mounts(access.source.name, access.configured, access.job)
@@ -35,7 +35,7 @@ class RuleListings:
         self._unlisted: list[SourceUnavailable] = []
         """Why rules could not be listed: each for its own path."""
         self._is_listed = False
-        """Was any of them?"""
+        """Was any rule listed?"""
 
     def of(self, rule: Rule) -> Snapshot:
         """What a rule lists. Raises `SourceError` where the source as a whole cannot be read."""
@@ -48,9 +48,10 @@ class RuleListings:
             raise self._unlisted[0]
 
     def _listed(self, rule: Rule) -> Snapshot:
-        """A rule's listing. Raises `SourceError` where the source as a whole cannot be read.
+        """List a rule. Raises `SourceError` where the source as a whole cannot be read.
 
-        One path that the server fails on says nothing of the others; a while in which nothing was listed does.
+        A failure on one path says nothing of the others. If rules fail for `GIVE_UP` seconds before any was listed,
+        the whole source counts as failed.
         """
         try:
             listed = self._cache.list(self._access.source, rule)
@@ -63,7 +64,7 @@ class RuleListings:
         return listed
 
     def _found(self, rule: Rule, path: str) -> Snapshot:
-        """What an event named, looked at directly. Raises `SourceError` where the source as a whole cannot be read."""
+        """Look directly at a path that an event named. Raises `SourceError` if the whole source cannot be read."""
         try:
             return self._cache.find(self._access.source, rule, path)
         except SourceUnavailable as error:
@@ -73,10 +74,10 @@ class RuleListings:
             return _failed_listing(path, error)
 
     def _with_hints(self, rule: Rule, snapshot: Snapshot) -> Snapshot:
-        """The listing and what an event named, which a lagging listing may lack.
+        """Return the listing with the paths that an event named, which a lagging listing may lack.
 
-        The names are somebody's text: they add what the rule selects anyway, in the place that was listed, and
-        one that is of no use costs nothing but itself.
+        The names come from outside: a path is added only if the rule selects it anyway, in the place that was listed;
+        one that cannot be looked at fails alone.
         """
         listed = {entry.ref.path for entry in snapshot.entries}
         lacking = [path for path in sorted(self._hinted_paths - listed) if selects_path(rule, path)]

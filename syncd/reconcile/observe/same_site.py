@@ -1,4 +1,4 @@
-"""Two keys of one site: what the ledger knows under one of them follows the ids to the other. Pure."""
+"""Two keys of one site: the rows kept under one of them are joined, by their ids, to those of the other. Pure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from syncd.errors import ConfigError
 def merged(
     old: Iterable[Record], new: Iterable[Record], site: str, listed: Mapping[str, str] | None = None
 ) -> list[Record]:
-    """The rows of the site once all of `old` is kept under it.
+    """Return the rows of the site after all of `old` are kept under its key.
 
-    What protects a secret (adopted, frozen) holds if either row says so. `listed`: the names that the site shows,
-    by id; of two rows of one name with different ids, the one that it shows counts, and of two that it shows, the one
-    that still has the name there. Raises `ConfigError` where that is not told.
+    What protects a secret (adopted, frozen) holds if either row says so. `listed`: the names that the site shows, by
+    id. Where two rows of one name have different ids, the row whose id is listed counts; if both are, the one that
+    still has the name there. Raises `ConfigError` where that does not decide.
     """
     rows = {record.name: record for record in new}
     by_id = {record.remote_id: record.name for record in rows.values() if record.remote_id}

@@ -19,23 +19,23 @@ class SeenSoFar:
     unread: set[Key] = field(default_factory=set)
     documents: dict[Key, ReadResult] = field(default_factory=dict)
     confirmed: set[Key] = field(default_factory=set)
-    """Whose older version is believed."""
+    """Paths whose older version is believed."""
     changed: dict[Key, PathState] = field(default_factory=dict)
-    """What the ledger is to be told."""
+    """What is to be stored in the ledger, and is not yet."""
     unsendable: list[ReadFailure] = field(default_factory=list)
     older: set[Key] = field(default_factory=set)
-    """Read in an older version than before, which is not believed yet."""
+    """Paths that were listed or read in an older version than before, which is not believed yet."""
     disputed: set[Key] = field(default_factory=set)
-    """Listed as another secret than was read last, which was made earlier and is not believed yet."""
+    """Paths listed as another secret than was read last, made earlier by its date and not believed yet."""
     lagging: set[str] = field(default_factory=set)
     """Paths that are listed in a version which could not be read yet."""
     news: set[str] = field(default_factory=set)
     """Paths that were read in a version that the ledger did not have."""
     untold: set[str] = field(default_factory=set)
-    """Those of them that the ledger was not told of yet."""
+    """Those of `news` that the ledger was not told of yet."""
 
     def unlist(self, key: Key) -> None:
-        """Take a path back that was listed and is not there."""
+        """Remove a path that was listed and turned out not to be there."""
         del self.entries[key]
         for index, snapshot in self.snapshots.items():
             kept = tuple(entry for entry in snapshot.entries if (entry.ref.path, entry.pin) != key)
@@ -43,7 +43,7 @@ class SeenSoFar:
 
     @property
     def listing_calls(self) -> int:
-        """What the listings cost at the source."""
+        """Number of calls to the source that the listings took."""
         return sum(snapshot.calls for snapshot in self.snapshots.values())
 
     def listing_methods(self, rules: Iterable[Rule]) -> dict[str, str]:

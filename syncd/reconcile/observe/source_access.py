@@ -22,6 +22,6 @@ class SourceAccess:
     takers: Callable[[Collection[str]], Iterable[str]]
     """The jobs that take any of these paths."""
     job: str = ""
-    """Whose look it is."""
+    """The job that looks."""
     configured: frozenset[str] = frozenset()
     """The sources of all jobs."""

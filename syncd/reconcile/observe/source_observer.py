@@ -29,7 +29,7 @@ from syncd.reconcile.observe.seen import SeenSoFar
 from syncd.reconcile.observe.source_access import SourceAccess
 
 CHOSEN = sys.maxsize
-"""In place of a version that no write changes."""
+"""Stands for the version number of a path that a rule pins: no write changes that."""
 
 
 class SourceObserver:
@@ -72,7 +72,7 @@ class SourceObserver:
         self.read(key for key, entry in entries if self._is_news(key, entry) or entry.ref.path in self._hinted_paths)
 
     def _as_wanted(self, entry: SourceEntry, snapshot: Snapshot) -> SourceEntry:
-        """The version that a person wants instead of the newest one, which is remembered meanwhile."""
+        """Return the entry with the version that a person rolled it back to; note its newest version meanwhile."""
         wanted = self._rollbacks.as_wanted(entry, snapshot)
         if not wanted.read_as:
             return wanted
@@ -81,7 +81,7 @@ class SourceObserver:
         return self._rollbacks.as_wanted(replace(entry, version=self._newest.version_of(entry)), snapshot)
 
     def _note_owner(self, key: Key, entry: SourceEntry) -> None:
-        """Another owner at the source is no other version."""
+        """Note another owner at the source. That alone is no new version."""
         state = self._states.get(key)
         # Rules about owners look here; a change of it alone reads no value.
         if state is not None and state.owner != entry.owner:
@@ -182,7 +182,7 @@ class SourceObserver:
         )
 
     def _is_of_before(self, key: Key, asked: SourceEntry, version: Version) -> bool:
-        """Did the reading go to a server that lags? What is older than what was listed, or read before, is noted."""
+        """Was the answer of a server that lags: older than what was listed, or than what was read before? Note it."""
         seen, state = self._seen, self._states.get(key)
         older = state is not None and version.token != state.version.token and version.older_than(state.version)
         older = older or (not asked.pin and self._newest.is_before(key[0], version, state))
@@ -197,7 +197,10 @@ class SourceObserver:
         return True
 
     def _note_lag(self, key: Key, asked: SourceEntry) -> None:
-        """A listed version cannot be read yet: it is looked for again soon, and told where no name is known to wait."""
+        """Note a listed version that cannot be read yet, so that it is looked for again soon.
+
+        For a path that was never read, report a failure: no name of it is known that could be reported as behind.
+        """
         if asked.read_as or asked.version is None:
             return
         self._seen.lagging.add(key[0])
@@ -207,12 +210,12 @@ class SourceObserver:
 
     @property
     def older(self) -> frozenset[Key]:
-        """Read in an older version than before, which is not believed yet."""
+        """Paths that were listed or read in an older version than before, which is not believed yet."""
         return frozenset(self._seen.older)
 
     @property
     def disputed(self) -> frozenset[Key]:
-        """Listed as another secret than was read last, which was made earlier and is not believed yet."""
+        """Paths listed as another secret than was read last, made earlier by its date and not believed yet."""
         return frozenset(self._seen.disputed)
 
     @property
@@ -227,7 +230,11 @@ class SourceObserver:
 
     @property
     def numbers(self) -> dict[str, int]:
-        """Of what an event named the version that was read, where the source counts them; 0: none was."""
+        """By listed path that an event named, the number of the version that was read; of several pins, the lowest.
+
+        0 where none was read, where a rollback has an older one read, or where the source does not number versions.
+        `CHOSEN` where a rule pins the version.
+        """
         found: dict[str, int] = {}
         for (path, pin), entry in self._seen.entries.items():
             if path in self._hinted_paths:
@@ -238,13 +245,13 @@ class SourceObserver:
         return found
 
     def _number_read(self, key: Key) -> int:
-        """0 for what was not read, or in an older version than before."""
+        """Return the version number that was read; 0 for none, for an older one than before, or without a number."""
         result = self._seen.documents.get(key)
         return result.version.number or 0 if result and result.version else 0
 
     @property
     def listing_calls(self) -> int:
-        """What the listings cost at the source."""
+        """Number of calls to the source that the listings took."""
         return self._seen.listing_calls
 
     @property
@@ -270,7 +277,7 @@ class SourceObserver:
 
     @property
     def rolled_back(self) -> Mapping[str, str]:
-        """Paths that a person rolled back, and in which words."""
+        """Listed paths that a person rolled back, each with the words that say so."""
         return self._rollbacks.words
 
     @property

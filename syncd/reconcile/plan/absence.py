@@ -24,10 +24,10 @@ ROLLED_BACK = "its path is rolled back; what is gone is another version of it"
 
 
 def presence_of(record: Record, evidence: ListingEvidence) -> tuple[Presence, str]:
-    """Judge a record that the job no longer maps to its name, and say why.
+    """Judge a record that the job no longer maps to its name. Returns: its presence, and why.
 
-    Absent needs a complete listing of every rule that selects the reference; an orphan needs a complete
-    job, because the new name of a moved mapping must be known before the old one may go.
+    Absent needs a complete listing of every rule that selects the reference. Orphan needs complete listings of all
+    rules of the job, because the new name of a moved mapping must be known before the old one may go.
     """
     selecting = [rule for rule in evidence.rules if selects(rule, record.ref)]
     if not selecting:

@@ -20,27 +20,28 @@ class BlindJob:
     job: str
     cause: str
     names: frozenset[str]
-    """Names that its rules give to paths that the ledger knows."""
+    """Names that its rules give to paths that it lists or that the ledger knows."""
     rules: tuple[Rule, ...]
     unknown_rules: tuple[Rule, ...]
     """Rules of which the ledger knows no path: each name that they could give may be wanted."""
     unread: tuple[tuple[Rule, str], ...] = ()
-    """Paths that it lists and could not read, whose fields may be any."""
+    """Listed paths whose newest version was not read, each with its rule: their fields may be any."""
     gone: frozenset[str] = frozenset()
     """Paths that its source, asked for each, says are gone."""
     open_rules: tuple[Rule, ...] = ()
     """Rules that could not be listed completely."""
     told: frozenset[str] = frozenset()
-    """Paths that it lists, and of which it is known what it makes."""
+    """Listed paths of which it is known what the job makes of them."""
     doubtful: frozenset[str] = frozenset()
-    """Paths of which it lists or expects something, and that could not be read or named."""
+    """Paths that it lists or expects, and that could not be read in their newest version or given a name."""
     mounts: Mapping[str, str] = field(default_factory=dict)
-    """Those of its source."""
+    """The known mounts of its source, each with its id."""
 
     def may_rename(self, path: str, secret: Secret | None, tags: Tags | None, content: Content | None = None) -> bool:
-        """Could it give this secret a name that nobody knows?
+        """Could the job give this secret a name that nobody knows?
 
-        `tags`: those that it has now; None: not known. `content`: what has to be under that name; None: anything of it.
+        `tags`: the secret's tags now; None: not known. `content`: the part of the secret that the name has to hold;
+        None: any.
         """
         called = spellings(path, secret, self.mounts, (rule.path.text for rule in self.rules))
         rules = [rule for rule in self.rules if tags is None or set(rule.tags) <= tags]

@@ -36,9 +36,9 @@ class Row:
     listed: RemoteSecret | None
     """What the site lists under the record's id."""
     same_name: RemoteSecret | None = None
-    """What the site lists under the name: the desired one, also in another case; else the record's own."""
+    """What the site lists under the wanted name, also in another case; for an unwanted record, under its own name."""
     holder: Record | None = None
-    """Whose row holds the id of `same_name`."""
+    """The row that holds the id of `same_name`."""
     listing_is_plausible: bool = True
 
     @property
@@ -57,11 +57,11 @@ class Row:
         return self.inputs.now
 
     def is_frozen(self, frozen_until: datetime | None) -> bool:
-        """Is it left alone, by this machine's clock or by the site's? One of the two may be wrong."""
+        """Does this freeze still hold, by this machine's clock or by the site's? One of the two may be wrong."""
         return frozen_until is not None and frozen_until > min(self.inputs.now, self.inputs.site_now)
 
     def with_record(self, record: Record) -> Row:
-        """The same name, with what is to be written to the ledger about it."""
+        """Return this row with the record as it is to be stored."""
         return replace(self, record=record)
 
 
@@ -74,12 +74,12 @@ class Verdict:
     record_update: Record | None = None
     """The record as the ledger shall have it, whatever becomes of the action."""
     read_value: str = ""
-    """The name whose value the source is to be asked for, before the plan is made anew."""
+    """The name whose value has to be read at the source before the next plan; empty for none."""
     compare: str = ""
-    """The name whose value the site is to be asked for, before the plan is made anew."""
+    """The name whose value has to be compared at the site before the next plan; empty for none."""
 
     def __add__(self, other: Verdict) -> Verdict:
-        """Both; of two updates of the record the later one holds."""
+        """Join two verdicts. Of two record updates, values to read or values to compare, the later one counts."""
         return Verdict(
             actions=self.actions + other.actions,
             findings=self.findings + other.findings,
@@ -95,13 +95,13 @@ NOTHING = Verdict()
 def report(
     kind: FindingKind, about: DesiredSecret | Record, message: str = "", hint: str = "", exit_code: int = 0
 ) -> Verdict:
-    """Report it, and do nothing."""
+    """Return a verdict that only reports a finding."""
     finding = Finding(kind=kind, name=about.name, ref=about.ref, message=message, hint=hint, exit_code=exit_code)
     return Verdict(findings=(finding,))
 
 
 def act(action: Action) -> Verdict:
-    """Do something at the site."""
+    """Return a verdict that does something at the site."""
     return Verdict(actions=(action,))
 
 
@@ -113,9 +113,10 @@ def note(record: Record) -> Verdict:
 def update(
     desired: DesiredSecret, record: Record, reason: Reason, *, rename: bool = False, restore: bool = False
 ) -> Verdict:
-    """Write `desired` over the secret of `record`.
+    """Return a verdict that writes `desired` over the secret of `record`; its value is read first if it is missing.
 
-    `restore`: it undoes what somebody else did, and counts for the limit of a day; drift and its kin always do.
+    `rename`: send the name, too. `restore`: the write undoes what somebody else did, and counts for the limit of a
+    day; the reasons `DRIFT`, `RENAMED` and `DOUBTED` always do.
     """
     restore = restore or reason in {Reason.DRIFT, Reason.RENAMED, Reason.DOUBTED}
     verdict = act(Update(desired=desired, record=record, reason=reason, rename=rename, restore=restore))
@@ -123,9 +124,10 @@ def update(
 
 
 def probe_by_id(record: Record) -> Verdict:
-    """The site does not list it: only a 404 to its id says that it is gone, and then its row goes.
+    """Return a verdict that looks for an unlisted record: it writes the record's own description to its id again.
 
-    Its own description is written again, which changes nothing where it is still there.
+    That changes nothing where our secret is still there. Only a 404 says that it is gone, and then its row goes (an
+    adopted one stays, without its id).
     """
     same = DesiredSecret(
         name=record.name, ref=record.ref, version=record.version, description=record.description, job=record.job
@@ -144,7 +146,7 @@ def tried_recently(record: Record, now: datetime) -> bool:
 
 
 def rests(problem: OpenProblem | None, version: str, rule: str, now: datetime) -> bool:
-    """Was this refused for good, and not long enough ago to be tried again?"""
+    """Was this version refused for good under this rule, and is it too early to try again?"""
     # A new version or a changed rule is another try: what was refused was something else.
     if problem is None or (problem.version, problem.rule) != (version, rule):
         return False
@@ -156,7 +158,7 @@ def rows_for(
 ) -> dict[str, Record]:
     """The ledger's row for each wanted name: that of the name itself, or that of the same reference in another case.
 
-    Names in other cases are one at Wix: a row that its job would delete to make room is that of the wanted name, too.
+    Names that differ only in case are one name at Wix: a row that its job would delete to make room also counts.
     `deleting`: the jobs that delete.
     """
     asked = list(desired)

@@ -16,7 +16,7 @@ MOST_A_PASS = 200
 """Values of the site that one pass reads at most."""
 THREADS = 8
 SECONDS = 30.0
-"""That a pass goes on asking for them."""
+"""Seconds after which one call of `Comparisons.compare` stops asking for values."""
 
 
 @dataclass(slots=True)
@@ -24,21 +24,21 @@ class CycleState:
     """What one cycle remembers from pass to pass."""
 
     failed_names: set[str] = field(default_factory=set)
-    """Their cycle is over: a request failed or lost its answer."""
+    """Names that this cycle leaves alone from now on: a request failed or lost its answer."""
     unconfirmed_creates: set[str] = field(default_factory=set)
     """Names whose creation lost its answer or met a taken name."""
     site_values_readable: bool = True
     """May the credential read values at the site? True until refused."""
     site_values: dict[str, str] = field(default_factory=dict)
-    """Fingerprints of what the site was seen to hold, until it is written to."""
+    """By name, the fingerprint of what the site was seen to hold; dropped when the name is written to."""
     compared_at: dict[str, tuple[str, datetime] | None] = field(default_factory=dict)
-    """Id and listed date of each, as it was compared; None for a site without dates."""
+    """By name, the id and the listed date when it was compared; None for a site without dates."""
     uncompared: set[str] = field(default_factory=set)
     """Names whose comparison failed."""
 
 
 class Comparisons:
-    """Reads values back from the site in one pass, and compares them with the ledger's fingerprints."""
+    """Reads values back from the site in one pass, and keeps their fingerprints for the planner to compare."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Comparisons:
         self._forget_changed(self._dates)
 
     def _forget_changed(self, dates: Mapping[str, tuple[str, datetime]]) -> None:
-        """What an earlier pass compared says nothing of a secret that was changed since."""
+        """Drop what earlier passes compared of secrets that were changed since, or that have no date."""
         seen = self.state.compared_at
         for name in [name for name, at in seen.items() if at is None or dates.get(self._called(name)) != at]:
             self.state.site_values.pop(name, None)
@@ -69,8 +69,8 @@ class Comparisons:
     def compare(self, names: list[str]) -> None:
         """Read a bounded batch of the site's values, some at a time; the rest is for a later pass.
 
-        Each costs a request and the site's lock is held meanwhile, so neither their number nor their time may
-        grow with the site.
+        Each value costs a request, and the site's lock is held meanwhile, so neither their number nor their time may
+        grow with the site. Raises `TargetUnavailable` where the site asks to wait.
         """
         state, until = self.state, time.monotonic() + SECONDS
         known = state.site_values.keys() | state.uncompared

@@ -24,7 +24,7 @@ Judged = tuple[Presence, str]
 
 
 class LastLook:
-    """Asked of each deletion that is due, just before it is sent."""
+    """The last look at source and site, which each due deletion has to pass just before it is sent."""
 
     def __init__(self, runtime: Runtime, job: Job, target: Target, handover: Handover, checks: PathChecks) -> None:
         self._runtime, self._job, self._target = runtime, job, target
@@ -38,9 +38,10 @@ class LastLook:
         remote: Sequence[RemoteSecret],
         wanted: DesiredState,
     ) -> tuple[dict[str, Judged], dict[str, str], frozenset[str]]:
-        """Look at each path directly, and ask every other job on the site. `wanted`: by this one.
+        """Look at each path directly, and ask every other job on the site. `wanted`: what this job wants.
 
-        Returns: what is known of each reference now, why a deletion has to wait, and the names that other jobs want.
+        Returns: by name, what is known of each reference now; by name, why a deletion has to wait; and the names,
+        casefolded, that other jobs want.
         """
         claims = claims_on_site(self._runtime, self._target, except_job=self._job.name)
         wishes = (*wishes_of(wanted, self._handover), *claims.wishes)
@@ -88,7 +89,11 @@ class LastLook:
         return claims.why_it_may_follow(record, self._handover, tags)
 
     def _at_its_path(self, record: Record, judged: Judged) -> Judged:
-        """Only "gone" is an absence. What is found is an orphan if no rule of its job takes it, with its tags."""
+        """Judge an absent record by a direct look at its path.
+
+        Only "gone" is an absence. What is found is an orphan if no rule of its job takes it with its tags; else its
+        presence is unknown.
+        """
         check, why = self._checks.check(record)
         if check is None:
             return Presence.UNKNOWN, f"not listed, but {why}"
@@ -100,7 +105,10 @@ class LastLook:
         return Presence.ORPHAN, "it is at its source, and no rule of its job takes its tags any more"
 
     def _in_its_document(self, record: Record, judged: Judged) -> Judged:
-        """The fields are those that were read when the version was new; a listing may lag behind the next one."""
+        """Judge a record whose field is gone by reading its document again.
+
+        The known fields are those of the version that was read last; a listing may lag behind the next one.
+        """
         if not any(selects(rule, self._handover.as_selected(record).ref) for rule in self._job.rules):
             return judged
         fields, why = self._checks.fields_now(self._job, record)
@@ -120,7 +128,7 @@ class LastLook:
         )
 
     def _own_objection(self, name: str, evidence: ListingEvidence, open_rules: Sequence[Rule]) -> str:
-        """Which rule of the job itself could not be read completely, and could want this name."""
+        """Return which rule of the job itself could not be read completely and could want this name; else empty."""
         profile = self._target.profile
         for rule in self._job.rules:
             mount = evidence.snapshots[rule.index].mount.strip("/")
@@ -133,10 +141,10 @@ class LastLook:
 
 
 def unlisted_keys(runtime: Runtime, site: str, remote: Sequence[RemoteSecret]) -> str:
-    """Why another configured key may be this very site, with jobs that nobody has asked; empty if none can.
+    """Return why another configured key may be this same site, whose jobs nobody has asked; empty if none can.
 
-    A key under which the ledger holds an id shares none with this one: else this listing had shown that id, and
-    the cycle had ended. The others are listed.
+    A key under which the ledger holds an id is another site: a shared id would have ended the cycle. The sites of all
+    other keys are listed here and compared by their ids.
     """
     mine = {secret.id for secret in remote}
     known_sites = runtime.store.sites_with_ids() | {site}

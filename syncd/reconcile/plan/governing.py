@@ -20,7 +20,10 @@ UNDECIDED = {
     FindingKind.UNKNOWN, FindingKind.UNVERIFIED, FindingKind.FAILED, FindingKind.MISSING, FindingKind.ORPHAN,
     FindingKind.FROZEN, FindingKind.QUARANTINED, FindingKind.CONFLICT, FindingKind.BEHIND,
 }  # fmt: skip
-"""What is told of a name for which nothing is planned, and may be planned again as it was."""
+"""Findings of a name for which nothing is planned, and which may be planned again as it was.
+
+They use up no release.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +33,22 @@ class Resolution:
     plan: Plan
     waiting: tuple[HeldAction, ...] = ()
     released: tuple[HeldAction, ...] = ()
-    """What goes because a person released it."""
+    """Held actions that a person released and that are still wanted."""
 
 
 class Governing:
-    """What governs the plans of one pass."""
+    """Applies rules, releases, windows and limits to the plans of one pass."""
 
     def __init__(self, context: PassContext) -> None:
         self._context = context
         self._releases = Releases(actions=context.standing.held, moments=context.times.moments)
 
     def governed(self, provisional: Plan) -> Plan:
-        """The plan without what rules deny or hold, and what the job's windows keep back; nothing is read for that."""
+        """Return the plan without what rules deny or hold, and without what the job's windows keep back.
+
+        No value is read for those, except once when an action begins to wait for a release. With `recheck` the values
+        are read that a rule was not judged on yet.
+        """
         self._context.observed.planned = {action.name: action for action in provisional.actions}
         passed = self.passed(provisional)
         stopped = {action.name for action in provisional.actions} - {action.name for action in passed.actions}
@@ -96,7 +103,10 @@ class Governing:
         }
 
     def resolved(self, final: Plan, failed: Iterable[str]) -> Resolution:
-        """The batches that wait for a release, and what breaks a rule without being stopped by it."""
+        """Sort what is held into batches, and add findings for what waits and for rules that are broken all the same.
+
+        `failed`: names that failed in this cycle; their releases are kept.
+        """
         waiting = {id(item): held_action(item.action, item.cause, self._context.place) for item in final.held}
         batched_ones = batched(waiting.values(), self._context.standing.held, self._context.times.now)
         batches = {action.identity: action for action in batched_ones}
@@ -114,7 +124,10 @@ class Governing:
         return Resolution(whole, still + released, released)
 
     def _still_released(self, undecided: Container[str]) -> tuple[HeldAction, ...]:
-        """The releases of what is wanted still, whatever keeps it back now, and of what was not decided this time."""
+        """Return the released actions that are still wanted, or that were not decided this time.
+
+        Whatever else keeps them back now uses up no release.
+        """
         going = self._context.observed.planned
 
         def is_under_way(item: HeldAction) -> bool:
@@ -145,7 +158,10 @@ class Governing:
         return {name: own for name, hits in found.items() if (own := tuple(h for h in hits if h.subject.job in mine))}
 
     def guarded(self, provisional: Plan) -> Plan:
-        """The plan without what exceeds a limit of the rolling day. What is not to be sent is no matter for a limit."""
+        """Return the plan without what exceeds a limit of the rolling day.
+
+        Actions outside the part that is to be sent count for no limit.
+        """
         is_in_part = self._context.observed.is_in_part
         if apart := tuple(action for action in provisional.actions if not is_in_part(action)):
             whole = self.guarded(replace(provisional, actions=tuple(filter(is_in_part, provisional.actions))))
@@ -174,7 +190,7 @@ class Governing:
         return self._releases.allows(held_action(action, cause, self._context.place), finishing=False)
 
     def _sent(self, action: str, since: Since) -> tuple[tuple[str, str], ...]:
-        """Names and versions, those of each name in the order of sending."""
+        """Return names and versions that count as sent since then; those of each name in the order of sending."""
         runtime, job, site = self._context.runtime, self._context.job.name, self._context.target.site
         own = runtime.store.names_sent(site, job, action, since)
         sent = runtime.store.names_sent(site, job, action, since, runtime.jobs)
@@ -184,7 +200,7 @@ class Governing:
 
 
 def _of_held(held: Held, waiting: HeldAction) -> Finding:
-    """What waits, by name: it is not as its source says, and does not pass for that."""
+    """Return the finding for a held action: its name is not as the source says, and must not pass for that."""
     action = held.action
     return Finding(
         kind=FindingKind.HELD,

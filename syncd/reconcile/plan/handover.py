@@ -22,7 +22,7 @@ class Transfers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handover(NameClaims):
-    """Says when a name passes on, by the claims to it."""
+    """Decides when a name may pass to another reference, by the claims of the jobs to it."""
 
     def _is_claimed_against(self, record: Record, ref: SecretRef, tags: Tags | None = None) -> bool:
         """Does any rule give the record's name to something of its path that is not `ref` itself?"""
@@ -41,13 +41,13 @@ class Handover(NameClaims):
         what_follows: Callable[[Record, DesiredSecret], str],
         what_is_pinned: Callable[[Record], str] = lambda _record: "",
     ) -> Transfers:
-        """Names that may pass from their recorded reference to another, and why others have to wait.
+        """Return the names that may pass from their recorded reference to another, and why others have to wait.
 
         A name passes when no rule gives it to the old reference any more, and what that reference is called now is at
-        Wix; or when the old reference is gone at its source. These are asked only where the answer matters.
-        `tags_now`: of what a record comes from; None where its source cannot tell. `what_follows`: why what stands
-        under a name may not make place for another yet; empty if it may. `what_is_pinned`: why what is gone
-        at its source may not either, for another version of it.
+        Wix; or when the old reference is gone at its source. The callables are asked only where the answer matters.
+        `tags_now`: the tags of what a record comes from; None where its source cannot tell. `what_follows`: why the
+        secret under a name may not make room for another yet; empty if it may. `what_is_pinned`: why a secret that is
+        gone at its source may not either, because of another version of it; empty if it may.
         """
         rows = rows_for(desired, self.records.values(), self.deleting_jobs)
         free, blocked = set(), {}

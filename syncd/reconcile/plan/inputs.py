@@ -14,7 +14,7 @@ from syncd.errors import SecretError
 MAX_RESTORES = 3
 """Restores of one secret in a rolling day before it counts as contested."""
 UNLISTED_RETRY = timedelta(hours=1)
-"""A record that the listing goes on lacking is written to at most this often."""
+"""Shortest time between two writes to a record that the listing does not show."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,11 +22,11 @@ class Evidence:
     """What the cycle found out beside the listings."""
 
     presence: Mapping[str, tuple[Presence, str]] = field(default_factory=dict)
-    """For records that the job no longer maps to their name."""
+    """By name, what is known of records that the job no longer maps to their name, and why."""
     lists_all: bool = True
-    """Was each of the job's rules listed completely, and does no glob list nothing (which may be a slip)?"""
+    """Were all rules of the job listed completely, and did each glob list something (an empty one may be a slip)?"""
     transferable: frozenset[str] = frozenset()
-    """Names whose recorded reference no rule selects any more, or that is gone at its source."""
+    """Names that may pass from their recorded reference to another one now, see `Handover.transfers`."""
     blocked_transfers: Mapping[str, str] = field(default_factory=dict)
     """Names that will pass to another reference, and what they wait for."""
     jobs: frozenset[str] = frozenset()
@@ -34,13 +34,13 @@ class Evidence:
     deleting_jobs: frozenset[str] = frozenset()
     """Those of them that delete what they want no more."""
     taken_over: frozenset[str] = frozenset()
-    """Names of jobs that are gone, which a configured job's rules give to the same secret: it takes them over."""
+    """Names recorded for jobs that are gone, which a configured job takes over: it gives them to the same secret."""
     left_behind: frozenset[str] = frozenset()
-    """Names of jobs that are gone, which nobody takes over: this job reports them, once a site."""
+    """Names recorded for jobs that are gone, which nobody takes over: this job is the one that reports them."""
     wanted_by_others: frozenset[str] = frozenset()
-    """Names of rows of gone jobs that other jobs' rules want as well."""
+    """Names recorded for jobs that are gone, which this job wants and other jobs' rules want as well."""
     sent_by_another: Mapping[str, str] = field(default_factory=dict)
-    """Names that the job which has the row wants of the same secret, and which job that is."""
+    """By wanted name, the other job that has, or takes over, its row and sends the same secret."""
     resting: Mapping[str, RestingOwner] = field(default_factory=dict)
     """Other jobs that a person paused: what is theirs is not taken over meanwhile."""
     claimed_by_own_job: frozenset[str] = frozenset()
@@ -52,7 +52,10 @@ class Evidence:
     rested_until: datetime | None = None
     """When a pause of the job ended last, by the site's clock: absence of before then was not observed."""
     unobserved_since: timedelta = timedelta.max
-    """How long ago the job last worked on the site, by this machine's clock: absence adds up by the slower of two."""
+    """How long ago the job last worked on the site, by this machine's clock.
+
+    A cycle adds no more absence than that, and no more than the site's clock tells.
+    """
     grants: Mapping[str, Grant] = field(default_factory=dict)
     """What a person allowed to be taken over, by name."""
     known_ids: Mapping[str, KnownId] = field(default_factory=dict)
@@ -83,7 +86,7 @@ class PlannerInput:
     """All that the planner looks at."""
 
     owner: str
-    """Who this installation is, at Wix."""
+    """The name of this installation in its marks at Wix."""
     site: str
     target: str
     desired: Sequence[DesiredSecret]

@@ -20,7 +20,7 @@ from syncd.reconcile.plan.same_secret import KnownSecrets
 
 Tags = AbstractSet[tuple[str, str]]
 TagsSeen = Callable[[DesiredSecret], Tags | None]
-"""The tags of what a job wants, as its own listing shows them; None where it shows none of it."""
+"""Gives the tags of a wanted secret, as the job's own listing shows them; None if that does not show it."""
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -29,11 +29,11 @@ class Listed:
     """What a job lists."""
 
     paths: frozenset[str] = frozenset()
-    """Also of secrets that have nothing to send."""
+    """All listed paths, also those of secrets that have nothing to send."""
     mounts: Mapping[str, str] = field(default_factory=dict)
-    """The mount, or account, of each listing, and which it is."""
+    """By mount (or account) of a listing, its id."""
     known_by_rule: Mapping[int, frozenset[str]] = field(default_factory=dict)
-    """By rule, the paths that it shows and of which is known what it makes."""
+    """By rule index, the listed paths of which is known what the rule makes."""
 
     @classmethod
     def of(cls, evidence: ListingEvidence) -> Listed:
@@ -59,10 +59,10 @@ class NameClaims(KnownSecrets):
     def names_given(
         self, job: Job, record: Record, tags: Tags | None = None, *, any_field: bool = False
     ) -> set[tuple[str, str, SecretRef]]:
-        """The names that a job's rules give a record's reference, each with its pin and the reference it is of.
+        """Return the names that a job's rules give a record's reference, each with its pin and the reference it is of.
 
-        By their patterns alone, unless the secret's `tags` are known. An empty name stands for one that Wix does
-        not take. With `any_field` what is made of any other field of the path, or of all of it, counts as well.
+        The rules' patterns decide alone, unless the secret's `tags` are known. An empty name stands for one that Wix
+        does not take. With `any_field`, names of any other field of the path, or of all of it, count as well.
         """
         return {(name, rule.pin, given) for rule, name, given in self._given(job, record, tags, any_field)}
 
@@ -106,10 +106,11 @@ class NameClaims(KnownSecrets):
         return any(self.is_claimed_by(job, record, tags) for job in others)
 
     def claimed_by_own_job(self, desired: Iterable[DesiredSecret], tags_seen: TagsSeen) -> frozenset[str]:
-        """Names of other jobs that still want them: their records stay with them.
+        """Return the names that other jobs have the records of and still want: the records stay with those jobs.
 
-        Of a secret that is seen here, under its name, its tags tell which jobs want it. Of any other the patterns tell,
-        and that its own job's last cycle found it gone or left out says that this one does not.
+        Where this job sees the secret under that name, the secret's tags tell which jobs want it. Else the rules'
+        patterns tell; but a record that its own job's last cycle found gone or left out is not wanted by that job any
+        more.
         """
         others = [record for record in self.records.values() if record.job != self.job]
         here = {secret.name.casefold(): secret for secret in desired} if others else {}
@@ -127,10 +128,12 @@ class NameClaims(KnownSecrets):
         return frozenset(found)
 
     def _owner(self, record: Record, wanted: Record, tags: Tags | None = None) -> str | None:
-        """The job that has a record, if its rules want `wanted`; of one that is gone the job that has its new name.
+        """Return the job that a record belongs to, if that job's rules want `wanted`; None if no job's do.
 
-        That is one which has not worked here since the other did: first one that makes the same of the secret, then one
-        that never has, then the one that was away for longest.
+        If the record's job is gone, the record passes to a job that wants it and has not worked here since that one
+        did: first to one that makes the same of the secret, then to one that never worked here, then to the one that
+        was away for longest. If that job makes something else of the secret, a job that has worked here since and
+        makes the same goes before it.
         """
         if record.job in self.jobs:
             return record.job if self.is_claimed_by(self.jobs[record.job], wanted, tags) else None
@@ -151,7 +154,7 @@ class NameClaims(KnownSecrets):
         return any(name == wanted.name and form_of(rule.value, binary=rule.binary) == form for rule, name, _ in given)
 
     def _of_other_jobs(self, desired: Sequence[DesiredSecret]) -> Iterator[tuple[DesiredSecret, Record]]:
-        """What this job wants and another one has the row of."""
+        """Yield what this job wants while another job has its row, each with that row."""
         # The usual case: the site is one job's, and nothing has to be joined.
         if all(record.job == self.job for record in self.records.values()):
             return
@@ -163,9 +166,10 @@ class NameClaims(KnownSecrets):
         )
 
     def sent_by_another(self, desired: Sequence[DesiredSecret], tags_seen: TagsSeen) -> dict[str, str]:
-        """Names with a row of another job that sends the very same secret, and which job that is.
+        """Return, by wanted name, the other job that has, or takes over, its row and sends the very same secret.
 
-        Asked of what is wanted, not of what is recorded: the row keeps its old reference as long as its own job waits.
+        The wanted reference is asked for, not the recorded one: the row keeps its old reference while its own job
+        waits.
         """
         found = {}
         for secret, record in self._of_other_jobs(desired):
@@ -181,7 +185,7 @@ class NameClaims(KnownSecrets):
         return (wanted.name, wanted.pin) in {(name, pin) for name, pin, _ in self.names_given(job, wanted)}
 
     def wanted_by_others(self, desired: Sequence[DesiredSecret]) -> frozenset[str]:
-        """Names with rows of gone jobs that this job and other jobs' rules give."""
+        """Return the names recorded for gone jobs, which this job wants and other jobs' rules give as well."""
         found = set()
         for secret, record in self._of_other_jobs(desired):
             if record.job not in self.jobs:
@@ -195,10 +199,10 @@ class NameClaims(KnownSecrets):
         return any(taken_as(rule, self.called_by(job, ref)) for job, rule in asking)
 
     def of_gone_jobs(self, desired: DesiredState) -> tuple[frozenset[str], frozenset[str]]:
-        """Names of jobs that are gone: those that a configured job takes over, and those that this job reports.
+        """Return the names of gone jobs: those that a configured job takes over, and those that this job reports.
 
-        For the other jobs their patterns tell, until each has had a cycle since and has not taken it, for its tags;
-        what this job takes over it wants now, with its tags.
+        This job takes over what it wants now, with its tags. Other jobs count by their patterns, until each has had a
+        cycle since: if it did not take the name then, that was for its tags.
         """
         wanted, taken_over, left_behind = {secret.name for secret in desired.all}, set(), set()
         for record in self.records.values():
@@ -213,6 +217,6 @@ class NameClaims(KnownSecrets):
         return frozenset(taken_over), frozenset(left_behind)
 
     def _may_take_over(self, job: str, record: Record) -> bool:
-        """Has the job had no cycle here since the record's own, which is gone, had its last?"""
+        """Has this job had no cycle here since the last one of the record's own job, which is gone?"""
         ended, worked = self.worked_at.get(record.job), self.worked_at.get(job)
         return worked is None or (ended is not None and worked <= ended)

@@ -34,34 +34,34 @@ class Observed:
     problems: Mapping[str, OpenProblem]
     """What keeps failing, by name."""
     allowed_deletes: int = 0
-    """Deletions that a person allows beyond the limit."""
+    """How many deletions a person allows in this run; this number holds instead of the limit if it is larger."""
     foreseen_deletes: frozenset[str] = frozenset()
     """Ids that plans of other jobs on this site would delete before."""
     outside_window: bool = False
-    """Does a person let it send outside the job's windows?"""
+    """Does a person allow sending outside the job's windows?"""
     part: Callable[[Action], bool] | None = None
-    """What alone is to be sent; None: everything."""
+    """Tells which actions are to be sent; None: all."""
     recheck: bool = False
     """Is every value read again that a rule was not judged on yet?"""
     planned: Mapping[str, Action] = field(default_factory=dict)
     """What the newest plan wants, by name: before rules, windows, limits, and values that could not be read."""
 
     def is_in_part(self, action: Action) -> bool:
-        """May it be sent in this pass, as far as that was asked for?"""
+        """Is the action in the part that is to be sent?"""
         return self.part is None or self.part(action)
 
     def tags_seen(self, wanted: DesiredSecret) -> AbstractSet[tuple[str, str]] | None:
-        """The tags of what is wanted, as the listing of this cycle shows them; None where it shows none of it."""
+        """Return the tags of a wanted secret in this cycle's listing; None if that does not show it."""
         return self.source.tags_of(key_of(wanted))
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """One moment for the whole plan: what comes due meanwhile was not looked at."""
+    """The moment that a whole plan is made for, by two clocks: what comes due later was not looked at."""
 
     now: datetime
     site_now: datetime
-    """By the site's clock, where its answers tell it: absence is measured by that one."""
+    """By the site's clock, where its answers tell it, else by this machine's: absence is measured by it."""
 
     @classmethod
     def of(cls, now: datetime, site_time: datetime | None) -> Times:
@@ -81,17 +81,17 @@ class Standing:
     handover: Handover
     checks: PathChecks
     claimed: frozenset[str]
-    """Names of other jobs that still want them."""
+    """Names that other jobs have the records of and still want."""
     taken_over: frozenset[str]
-    """Names of jobs that are gone, which a configured job's rules give to the same secret."""
+    """Names recorded for jobs that are gone, which a configured job's rules give to the same secret."""
     left_behind: frozenset[str]
     """Names of jobs that are gone, which nobody takes over."""
     wanted_by_others: frozenset[str]
-    """Names of rows of gone jobs that other jobs' rules want as well."""
+    """Names recorded for jobs that are gone, which this job wants and other jobs' rules want as well."""
     sent_by_another: Mapping[str, str]
-    """Names that the job which has the row wants of the same secret, and which job that is."""
+    """By wanted name, the other job that has, or takes over, its row and sends the same secret."""
     resting: Mapping[str, RestingOwner]
-    """Other jobs of the ledger's rows here that a person paused."""
+    """Other jobs that a person paused and of which the ledger has rows on this site, by the job's name."""
     grants: Mapping[str, Grant]
     held: tuple[HeldAction, ...]
     """What waited for a release before this pass, and what was released."""
@@ -130,7 +130,10 @@ class PassContext:
         return None if ended is None else ended + (self.times.site_now - self.times.now)
 
     def unobserved_since(self) -> timedelta:
-        """How long ago this job last worked on this site, by this machine's clock; without end where that jumped."""
+        """Return how long ago this job last worked on this site, by this machine's clock; zero if it never did.
+
+        Where the clock went back, it says nothing: then the span is without end.
+        """
         last = self.runtime.store.last_run(self.target.site, self.job.name)
         # A job that never worked here has observed nothing yet.
         if last is None:

@@ -15,7 +15,7 @@ from syncd.reconcile.plan.unlisted_rules import Known, why_unlisted
 
 
 class PassingOn:
-    """Asked, as a pass begins, which names of other secrets are free for what the job wants there."""
+    """Tells, as a pass begins, which names of other secrets may pass to what the job wants under them."""
 
     def __init__(self, context: PassContext) -> None:
         self._context = context
@@ -43,7 +43,7 @@ class PassingOn:
         return None if checks.is_rolled_back(record) else checks.tags_now(record)
 
     def _what_is_pinned(self, record: Record) -> str:
-        """Which rule may make something of another version of what is gone, and did not show it; empty if none."""
+        """Return which rule may make something of another version of a gone secret and did not show it; else empty."""
         standing = self._context.standing
         # The usual case: no rule pins anything, and no other job has to be listed for it.
         if all(rule.pin == record.pin for job in standing.handover.jobs.values() for rule in job.rules):
@@ -58,14 +58,14 @@ class PassingOn:
         *,
         of_other_pins: bool = False,
     ) -> str:
-        """Which rule may call a record's secret otherwise by now; empty if none may."""
+        """Return which rule may give a record's secret another name by now and did not show it; empty if none may."""
         standing = self._context.standing
         shown = {**claims.shown, self._context.job.name: self._listed}
         known = Known(standing.handover, shown, standing.checks)
         return why_unlisted(record, known, content, of_other_pins=of_other_pins)
 
     def _what_follows(self, record: Record, wanted: DesiredSecret) -> str:
-        """Why what stands under a name may not make place for what is wanted there; empty if it may."""
+        """Return why the secret under a name may not make room for what is wanted there; empty if it may."""
         context, handover = self._context, self._context.standing.handover
         # Of the same secret in another form only what is wanted as it was has to be elsewhere. Where another part of it
         # gets the name, what cannot be made may be the one that had it.

@@ -1,4 +1,4 @@
-"""Direct looks at what rows come from: is it gone, what are its tags, which fields has it?"""
+"""Ask sources directly for the path of a row: is it gone, what are its tags, which fields has it?"""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from syncd.reconcile.runtime import Runtime
 
 
 class PathChecks:
-    """Direct looks at what rows come from, on the mounts that the ledger knows; one a path."""
+    """Asks sources directly for the paths that rows come from, once each; only mounts that the ledger knows count."""
 
     def __init__(self, runtime: Runtime, as_of_today: Callable[[Record], SecretRef]) -> None:
-        """`as_of_today`: by the name that a record's source has in the configuration now."""
+        """`as_of_today`: gives a record's reference under the name that its source has in the configuration now."""
         self._runtime, self._today = runtime, as_of_today
         self._known: dict[tuple[str, ...], tuple[PathCheck | None, str]] = {}
         self._silent: dict[str, str] = {}
-        """Sources that do not answer at all, and why: a thousand paths would wait for as many timeouts."""
+        """Sources that do not answer at all, and why. They are not asked again: each path would wait for a timeout."""
         self._held: dict[str, tuple[AbstractSet[str], Mapping[str, str]]] = {}
 
     def check(self, record: Record) -> tuple[PathCheck | None, str]:
-        """What the source answers; None, and why: it cannot tell."""
+        """Return what the source answers for a record's path; None and the reason if it cannot tell."""
         today = self._today(record)
         key = (today.source, today.path, record.ref.source, record.pin)
         if key not in self._known:
@@ -67,7 +67,7 @@ class PathChecks:
         return any(self._is_held(name, record.ref.path) for name in names)
 
     def _is_held(self, source: str, path: str) -> bool:
-        """By a rollback of this path, or of the same secret. One that comes later makes another plan."""
+        """Does a rollback hold this path, or the same secret? Asked once: a later rollback makes another plan."""
         if source not in self._held:
             self._held[source] = (
                 frozenset(self._runtime.store.rollbacks(source)),
@@ -86,11 +86,11 @@ class PathChecks:
         return check.tags if check is not None and check.existence is Existence.THERE else None
 
     def tags_asked_for(self, record: Record, handover: Handover) -> AbstractSet[tuple[str, str]] | None:
-        """`tags_now`, where any rule that takes the secret asks for tags; else none, and nothing is asked."""
+        """Return `tags_now` if any rule that takes the secret asks for tags; else no tags, and nothing is asked."""
         return self.tags_now(record) if handover.is_asked_for_tags(record.ref) else frozenset()
 
     def fields_now(self, job: Job, record: Record) -> tuple[tuple[str, ...] | None, str]:
-        """The fields that the record's path has at this moment; None, and why: that cannot be told."""
+        """Return the fields that the record's path has at this moment; None and the reason if that cannot be told."""
         ref = replace(record.ref, source=job.source)
         rule = next((rule for rule in job.rules if selects(rule, ref)), None)
         if rule is None:

@@ -66,7 +66,7 @@ def _by_folded_name(inputs: PlannerInput) -> Iterator[list[DesiredSecret]]:
 
 
 def _of_group(builder: PlanBuilder, group: list[DesiredSecret]) -> Iterator[Verdict]:
-    """Names that fall together are reported; only the one that owns the name goes on."""
+    """Judge secrets that fall on one name: the one that owns it goes on, the others are reported."""
     alone = group[0] if len(group) == 1 else None
     owner = alone or next((d for d in group if owns(builder.records.get(d.name), d)), None)
     all_of_it = [f"{d.ref} as {d.name}" for d in group]

@@ -31,7 +31,7 @@ class _Confirmed:
     """What the last look before deletions said."""
 
     names: frozenset[str] = frozenset()
-    """Whose deletion was looked at: no other is sent."""
+    """Names whose deletion was looked at; no other deletion is sent."""
     wanted_elsewhere: frozenset[str] = frozenset()
     objections: dict[str, str] = field(default_factory=dict)
 
@@ -69,7 +69,10 @@ class PlanResolver:
         return self._context.standing.rules.fresh
 
     def resolve(self) -> Resolution:
-        """The plan with its values, compared and confirmed where it matters, within rules, windows and limits."""
+        """Make the plan: with its values, compared and confirmed where it matters, within rules, windows and limits.
+
+        Raises `SourceError`, `TargetError`, `LedgerError`.
+        """
         # Paths with news are read by now: rules judge their values before the first plan is made.
         self._look_at_values()
         provisional, asked = self._governing.governed(self._plan()), ReadRequests()
@@ -93,7 +96,7 @@ class PlanResolver:
         return self._governing.resolved(final, self._comparisons.state.failed_names)
 
     def _is_sendable(self, action: Action) -> bool:
-        """A write whose value could not be read waits, and so does a deletion that nobody looked at."""
+        """May the action be sent? Not a write without its value, and not a deletion that nobody looked at."""
         if isinstance(action, Delete):
             return action.name in self._confirmed.names or not self._context.observed.is_in_part(action)
         return _has_its_value(action)
@@ -113,7 +116,7 @@ class PlanResolver:
             self._comparisons.compare(sorted(requests.compares))
 
     def _look_at_values(self) -> None:
-        """Judge what was read; or, for whoever chose the names and rules, let nothing be told by it."""
+        """Judge the values that were read; or hide them from whoever chose the names and rules (`judges_values`)."""
         wanted = self._context.observed.desired
         if self._context.runtime.judges_values:
             self._context.standing.rules.judge_values(wanted.all)
@@ -167,7 +170,7 @@ class PlanResolver:
         )
 
     def _presences(self, successors: Successors) -> dict[str, tuple[Presence, str]]:
-        """What is known of each record of the job that it no longer maps to its name."""
+        """Return, by name, what is known of each of the job's records that it no longer maps to its name, and why."""
         context = self._context
         observed, evidence, handover = (
             context.observed,
@@ -191,7 +194,10 @@ class PlanResolver:
         return presences
 
     def _slips(self) -> dict[str, str]:
-        """Old names that a rule of the job gives to what it makes nothing of: seen before anything is due."""
+        """Return, by name, why a record may be unwanted only by a slip; found before any deletion is due.
+
+        A rule of the job gives the old name to another path, and makes nothing of that path.
+        """
         observed, profile = self._context.observed, self._context.target.profile
         unwanted = [record for record in observed.records if record.name in self._presence]
         idle = idle_rules(observed.source.evidence, observed.desired) if unwanted else ()

@@ -16,7 +16,7 @@ LATER = "what the site holds is compared in a later pass"
 
 
 def compare_moved_ledger(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret) -> Verdict:
-    """A ledger that was moved has no fingerprints: nothing but the site's value tells what the site holds."""
+    """Judge a record without a fingerprint (a ledger that was moved): only the site's value tells what it holds."""
     evidence = row.evidence
     unknown = desired.name not in evidence.site_values
     if row.policies.restore or evidence.site_values.get(desired.name) == desired.fingerprint:
@@ -29,7 +29,10 @@ def compare_moved_ledger(row: Row, desired: DesiredSecret, record: Record, liste
 
 
 def seen_unchanged(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret) -> Verdict | None:
-    """Ask for what the site holds, and find it unchanged; None where it may not be read, or is somebody else's."""
+    """Ask for the site's value, and report Unchanged where it is still the one that we sent.
+
+    None where the value may not be read, or where value or description is somebody else's.
+    """
     evidence, site_value = row.evidence, row.evidence.site_values.get(desired.name)
     if desired.name in evidence.postponed:
         return report(FindingKind.BEHIND, desired, LATER)
@@ -65,14 +68,20 @@ def mark_arrived(row: Row, desired: DesiredSecret, record: Record, listed: Remot
 
 
 def tells_nothing(change: Change, record: Record, listed: RemoteSecret, now: datetime) -> bool:
-    """No date that we know, or one from before a write that every listing shows by now (a site put back)."""
+    """Does the listed date tell nothing: we know no date of our last write, or it is from before that write?
+
+    The latter only once every listing has to show the write: then the site was put back. False without a date.
+    """
     if listed.updated_at is None:
         return False  # a site without dates: the periodic verification looks
     return change is Change.UNTOLD or (change is Change.EARLIER and not may_lag(record, now))
 
 
 def doubted(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret) -> Verdict:
-    """Compare; where values may not be read, write ours once for this date, or report it, as the policy says."""
+    """Judge a record whose listed date tells nothing.
+
+    Compare its value. Where values may not be read, write ours once for this date, or report it, as the policy says.
+    """
     evidence = row.evidence
     if desired.name in evidence.postponed:
         return report(FindingKind.BEHIND, desired, LATER)
@@ -110,7 +119,10 @@ def compare_first(row: Row, desired: DesiredSecret, record: Record, listed: Remo
 
 
 def of_unknown_content(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret) -> Verdict:
-    """Compare first. A value that was read, and that no write of ours carried, is somebody's: the policy holds."""
+    """Judge a record whose content at the site is not verified: compare first.
+
+    A value that was read, and that no write of ours carried, is somebody else's: the policy decides.
+    """
     site_value, rename = row.evidence.site_values.get(desired.name), needs_its_name(desired, record, listed)
     carried = {desired.fingerprint, record.fingerprint, *(write.fingerprint for write in record.lost_writes)}
     # A write of which nobody knows what it carried may have left any value.
@@ -128,7 +140,10 @@ def of_unknown_content(row: Row, desired: DesiredSecret, record: Record, listed:
 
 
 def _verified(record: Record, desired: DesiredSecret, listed: RemoteSecret, now: datetime, *, late: bool) -> Record:
-    """The row once the site was seen to hold what it should. Not `late`: what was seen is one of the lost writes."""
+    """Return the row once the site was seen to hold what it should.
+
+    `late`: may the lost writes still commit? False: what was seen is one of them, and it counts no more.
+    """
     return replace(
         record,
         version=desired.version,
@@ -146,7 +161,7 @@ def _verified(record: Record, desired: DesiredSecret, listed: RemoteSecret, now:
 
 
 def verification_is_due(record: Record, every: timedelta, now: datetime) -> bool:
-    """Each secret at a moment of its own within the second half of the interval."""
+    """Is a verification due? Each secret has a moment of its own within the second half of the interval."""
     if record.verified_at is None or not happened_within(record.verified_at, now, every):
         return True
     # By its name: the readings are spread over many cycles, and are the same in each process.

@@ -84,9 +84,10 @@ def _judge_pinned(row: Row, desired: DesiredSecret, record: Record, listed: Remo
 
 
 def _is_of_before(record: Record, listed: RemoteSecret, now: datetime) -> bool:
-    """Does it look otherwise than our last write left it, with a date from before that, however shortly?
+    """Does the listing still show what was there before our last write?
 
-    Asked until a listing has shown that write: within the slack of clocks the date alone would pass for it.
+    Its name or description is not as we wrote it, and its date is from before that write, however shortly. Asked until
+    a listing has shown the write: within the slack of clocks the date alone would pass for that of the write.
     """
     if record.pinned_at is not None or listed.updated_at is None or not may_lag(record, now):
         return False
@@ -100,7 +101,10 @@ def _lags(change: Change, record: Record, now: datetime) -> bool:
 
 
 def _moved(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret, change: Change) -> Verdict:
-    """Its name comes from another reference now (a renamed source, a moved path). The same value is not sent again."""
+    """Judge a name that comes from another reference now (a renamed source, a moved path).
+
+    The same value is not sent again.
+    """
     rename = needs_its_name(desired, record, listed)
     if brings_another_value(desired, record, if_unknown=False):
         return update(desired, record, Reason.MOVED, rename=rename)
@@ -155,7 +159,10 @@ def _settled(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSec
 
 
 def _of_others(row: Row, desired: DesiredSecret, record: Record, listed: RemoteSecret) -> Verdict:
-    """A later date alone is no change of the value: a mark of ours may have come late, or somebody put ours back."""
+    """Judge a listed date that is later than our last write: look at the value first, where that is possible.
+
+    A later date alone is no change of the value: a mark of ours may have come late, or somebody put ours back.
+    """
     every, looked = row.policies.verify_every, record.verified_at
     moved_since = looked is None or (listed.updated_at is not None and listed.updated_at > looked)
     # What is known to be theirs is compared once for each date, and when its verification is due.

@@ -29,10 +29,10 @@ def judge_unwanted(row: Row, record: Record) -> Verdict:
 
 
 def _sought(row: Row, record: Record) -> Verdict:
-    """A listing must not lack a record for ever: once an hour it is looked for.
+    """Look for a record that the listing lacks, once an hour at most.
 
-    By its name, where values may be read: that changes nothing. What is not found so, or may not be read, is asked
-    for by its id, which writes our mark over whatever stands there now.
+    Where values may be read, it is asked for by its name: that changes nothing. If it is not found so, or values may
+    not be read, it is asked for by its id, which writes our mark over whatever stands there now.
     """
     if record.remote_id is None or row.listed is not None or tried_recently(record, row.now):
         return NOTHING
@@ -45,7 +45,7 @@ def _sought(row: Row, record: Record) -> Verdict:
 
 
 def _without_tombstone(record: Record) -> Verdict:
-    """Absence that was observed before counts; the time until it is observed again does not."""
+    """Stop the tombstone: absence that was observed stays; the time until the next observation does not count."""
     return note(replace(record, absent_at=None)) if record.absent_at is not None else NOTHING
 
 
@@ -73,7 +73,10 @@ def _of_presence(row: Row, record: Record) -> Verdict:
 
 
 def _of_unverified(row: Row, record: Record, listed: RemoteSecret, kind: FindingKind, why: str) -> Verdict:
-    """Delete what is seen to be the value that we left; time alone verifies nothing."""
+    """Judge an unwanted record with unverified content: only what is seen to be our value may be deleted.
+
+    Time alone verifies nothing.
+    """
     evidence = row.evidence
     is_theirs = record.theirs or record.remarked
     looks_left = (listed.name, listed.description) == (record.name, record.description)
@@ -101,7 +104,10 @@ def _of_unverified(row: Row, record: Record, listed: RemoteSecret, kind: Finding
 
 
 def judge_of_gone_job(row: Row, record: Record) -> Verdict:
-    """No job sends it here any more: an orphan that goes by command only; but a listing must not lack it for ever."""
+    """Judge a record that no job sends here any more: an orphan, which is deleted by command only.
+
+    If the listing lacks it, it is looked for, once an hour at most.
+    """
     if record.name in row.evidence.taken_over or row.is_frozen(record.frozen_until):
         return NOTHING
     sought, orphan = _sought(row, record), NOTHING
@@ -160,7 +166,7 @@ def _in_words(left: timedelta) -> str:
 def obstacle_to_deletion(record: Record, listed: RemoteSecret | None, now: datetime, *, plausible: bool) -> str:
     """Why an id may not be deleted now; empty if it is ours, listed, and as we left it.
 
-    `plausible`: the listing is one to go by.
+    `plausible`: does the listing show enough of what the ledger holds to be believed?
     """
     if record.is_frozen(now):
         return "it is frozen"

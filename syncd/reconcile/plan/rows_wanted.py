@@ -83,7 +83,7 @@ def _judge(row: Row, desired: DesiredSecret, record: Record | None) -> Verdict:
 
 
 def _resting_owner(evidence: Evidence, desired: DesiredSecret, record: Record) -> str:
-    """Why a row of another job rests: a person paused that one, under the name that it had; else empty."""
+    """Return why a row of another job rests: a person paused that job, under the name in the row; else empty."""
     owner = evidence.resting.get(record.job) if record.job != desired.job else None
     if owner is None:
         return ""
@@ -94,7 +94,7 @@ def _resting_owner(evidence: Evidence, desired: DesiredSecret, record: Record) -
 
 
 def _objection(row: Row, desired: DesiredSecret, record: Record) -> Verdict | None:
-    """Why the row of this name is not this reference's to use; None if it is."""
+    """Return the verdict that keeps the wanted reference from using the row of this name; None if it may use it."""
     evidence = row.evidence
     # A transfer that waits is told first: what it waits for makes the name free, or keeps it.
     if desired.name in evidence.blocked_transfers:
@@ -115,7 +115,10 @@ def _objection(row: Row, desired: DesiredSecret, record: Record) -> Verdict | No
 
 
 def _kept_by_its_job(desired: DesiredSecret, record: Record, sender: str) -> Verdict:
-    """Another job sends the same secret under this name: its pause, its windows, its policies and rules count."""
+    """Report a name that another job, `sender`, sends from the same secret.
+
+    That job's pause, windows, policies and rules count.
+    """
     # It may send it through another entry for the same place, or by an ARN: the same secret, as is known already.
     is_spelled = name_in(record.ref.path) == name_in(desired.ref.path)
     ref = replace(record.ref, source=desired.ref.source, path=desired.ref.path if is_spelled else record.ref.path)
@@ -130,7 +133,7 @@ def _kept_by_its_job(desired: DesiredSecret, record: Record, sender: str) -> Ver
 
 
 def _of_this_job(row: Row, desired: DesiredSecret, record: Record) -> Record:
-    """A wanted record is on this target, and passes to this job if its own no longer wants it."""
+    """Return a wanted record with this target, and with this job if its own job no longer wants it."""
     moved = record if record.target == row.inputs.target else replace(record, target=row.inputs.target)
     if record.job != desired.job and desired.name not in row.evidence.claimed_by_own_job and owns(record, desired):
         moved = replace(moved, job=desired.job)

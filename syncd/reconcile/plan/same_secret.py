@@ -31,19 +31,19 @@ class KnownSecrets:
     """What jobs and sources are called by now, and where each source leads."""
 
     job: str
-    """Whose plan is made."""
+    """The job whose plan is made."""
     jobs: Mapping[str, Job]
-    """All that send to this site."""
+    """All jobs that send to this site, by name."""
     mounts: Mapping[str, Mapping[str, str]]
     """The known mounts of each source, and which mount (or account) each is."""
     sources: frozenset[str] = frozenset()
-    """All that are configured, for whichever site."""
+    """The sources of all configured jobs, for whichever site."""
 
     def as_of_today(self, record: Record, job: Job) -> SecretRef:
-        """A record's reference, under the name of the source by which a job reads the same place today.
+        """Return a record's reference under the name of the source by which a job reads the same place today.
 
-        The job that has the record may send it through another entry for the same place; so may one that has its new
-        name, and any job where no source is called so any more.
+        That is the job's source where both are known to be one place. Where that is not known, it is the job's source
+        if the job has the record, if the record's job is gone, or if no configured source has the old name.
         """
         ref = record.ref
         own = job.name == record.job or record.job not in self.jobs
@@ -55,19 +55,21 @@ class KnownSecrets:
         return replace(ref, source=job.source) if is_same or own or not is_known else ref
 
     def as_selected(self, record: Record) -> Record:
-        """A row of this job by the name that the job's source has now, as the job's rules have to see it.
+        """Return a row of this job under the name that the job's source has now, as the job's rules have to see it.
 
-        What no listing showed since the source got another name, or since the job was given another entry for the same
-        place, keeps the name that it had; it is no orphan for that. Of another place the rules select nothing of it.
+        A row keeps the old name of its source until a listing shows it under the new one (the source was renamed, or
+        the job was given another entry for the same place); it is no orphan for that. Where the source is known to be
+        another place, the row stays as it is, and the rules select nothing of it.
         """
         source, ref = self.jobs[self.job].source, record.ref
         is_elsewhere = self._is_one_place(ref.source, source, ref.path) is False
         return record if is_elsewhere else replace(record, ref=replace(ref, source=source))
 
     def where_it_is(self, record: Record) -> SecretRef:
-        """A record's reference, with the source to ask about it.
+        """Return a record's reference, with the source to ask about it.
 
-        That is its job's, where that leads to the same place; else its own, or what that is called now.
+        That is the source of the record's job, where it leads to the same place; else the record's own source, or what
+        that is called now.
         """
         own = self.jobs.get(record.job, self.jobs[self.job])
         # Its own name may lead elsewhere by now, where the job does not look.
@@ -99,7 +101,10 @@ class KnownSecrets:
         return any(taken_as(rule, called) or not place_of(known, rule.path.prefix) for rule in job.rules)
 
     def called_by(self, job: Job, ref: SecretRef, told: Mapping[str, str] | None = None) -> frozenset[str]:
-        """What a secret may be called at a job's source. `told`: where its listing leads, beside what is known."""
+        """Return what a secret may be called at a job's source.
+
+        `told`: the mounts that its listing showed, besides the known ones.
+        """
         texts = (rule.path.text for rule in job.rules)
         mounts = {**self.mounts.get(job.source, {}), **(told or {})}
         return spellings(ref.path, self.secret_of(ref), mounts, texts)

@@ -24,16 +24,16 @@ from syncd.reconcile.runtime import Runtime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteClaims:
-    """What the jobs on a site want, and those of which it is not known completely."""
+    """What the jobs on a site want, and which jobs could not be listed completely."""
 
     names: frozenset[str]
-    """Casefolded, as Wix compares names."""
+    """Names that completely listed jobs want, casefolded, as Wix compares them."""
     blind_jobs: tuple[BlindJob, ...] = ()
     profile: str = "api"
     wishes: tuple[Wish, ...] = ()
-    """What gets those names, as far as it was seen."""
+    """What gets a name, as far as it was seen; also of jobs that were not listed completely."""
     unmade: frozenset[Unmade] = frozenset()
-    """What they take, and cannot make a name of."""
+    """Secrets that the jobs take, and cannot make a name of."""
     idle_rules: tuple[IdleRule, ...] = ()
     shown: Mapping[str, Listed] = field(default_factory=dict)
     """By job, what it lists."""
@@ -45,7 +45,7 @@ class SiteClaims:
         tags: Tags | None,
         content: Content | None = None,
     ) -> str:
-        """Which job may give a secret another name that cannot be told now; empty if none may.
+        """Return which job may give a secret another name that is not known now; empty if none may.
 
         `tags`, `content`: as for `BlindJob.may_rename`.
         """
@@ -56,9 +56,9 @@ class SiteClaims:
         return f"job {blind.job} may give it another name, and cannot be listed completely: {blind.cause}"
 
     def why_it_may_be_asked_for(self, record: Record, own: Iterable[IdleRule]) -> str:
-        """Which rule gives the name to another path, and makes nothing of it, perhaps for a slip; empty if none does.
+        """Return which rule gives the record's name to another path but makes nothing of it, perhaps by a slip.
 
-        `own`: those of the job whose plan is made.
+        Empty if none does. `own`: the idle rules of the job whose plan is made.
         """
         others = (idle for idle in (*own, *self.idle_rules) if idle.path != record.ref.path)
         giving = (idle for idle in others if idle.may_give(record.name, self.profile))
@@ -73,9 +73,9 @@ class SiteClaims:
 def claims_on_site(
     runtime: Runtime, target: Target, *, except_job: str = "", gone: Collection[tuple[str, str]] = ()
 ) -> SiteClaims:
-    """List every job on the site but one, and say what it wants there.
+    """List every job on the site except one, and return what they want there. Raises `LedgerError`.
 
-    `gone`: sources and paths that were asked for one by one and are gone, whatever a listing that is empty says.
+    `gone`: sources and paths that were asked for one by one and are gone, whatever an empty listing says.
     """
     names: set[str] = set()
     wishes: list[Wish] = []

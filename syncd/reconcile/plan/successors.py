@@ -1,4 +1,4 @@
-"""What follows a secret that is to leave its name: it goes once that is at Wix. Pure."""
+"""The new names of a secret that is to leave its old name, which goes once those are at Wix. Pure."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class Wish:
 
     @classmethod
     def of(cls, wanted: DesiredSecret, secret: Secret | None) -> Wish:
-        """What a job wants, of this secret."""
+        """Return the wish for a desired secret. `secret`: which secret it is of."""
         return cls(wanted.job, wanted.name, wanted.ref, wanted.pin, wanted.version, secret, wanted.rolled_back)
 
     @property
     def content(self) -> Content:
-        """What of the secret it holds."""
+        """Which part of the secret the name holds."""
         return self.ref.field, self.pin, form_in(self.version)
 
 
@@ -78,10 +78,10 @@ class Successors:
                 self._by_secret[wish.secret].append(wish)
 
     def why_it_stays(self, record: Record, *, same_content: bool = False) -> str:
-        """Which name that follows is not at Wix yet; empty if what stands under the record's may go.
+        """Return which new name of the record's secret is not at Wix yet; empty if the old name may go.
 
-        All that get the same of the secret follow; where none does, all that get anything of it, but with
-        `same_content`.
+        The names that hold the same part of the secret count; where there is none, all that hold any part of it. With
+        `same_content` only the former count, without those that had it all along.
         """
         of_it = [wish for wish in self._wishes_of(record) if wish.name.casefold() != record.name.casefold()]
         content = content_of(record)
@@ -98,7 +98,7 @@ class Successors:
         return next((job for job in takers if job != self._claims.job), "")
 
     def why_it_cannot_be_made(self, record: Record) -> str:
-        """Why a new name of the secret may be missing: one of it cannot be made, which may be that; else empty."""
+        """Return why a new name of the secret may be missing: some name of it cannot be made; else empty."""
         wishes = [wish for wish in self._wishes_of(record) if wish.name.casefold() != record.name.casefold()]
         # One whose new name is known is judged by that.
         if any(wish.content == content_of(record) for wish in wishes):
@@ -118,7 +118,7 @@ class Successors:
         return [*self._by_secret[secret], *(wish for wish in by_path if wish.secret is None)]
 
     def _is_settled(self, wish: Wish, record: Record) -> bool:
-        """Does the site hold this of the secret under this name, as new as what is to go, and as we left it?"""
+        """Does the site hold what is wished under this name, as new as what is to go, and as we left it?"""
         row = self._claims.records.get(wish.name)
         if row is None or not self._has_it(wish):
             return False
@@ -129,7 +129,7 @@ class Successors:
         return is_known and is_new and is_as_left(row, self._listed.get(str(row.remote_id)))
 
     def _has_it(self, wish: Wish) -> bool:
-        """Did the name get this of the secret, in whatever version, for all that the ledger knows?"""
+        """Did the name get what is wished of the secret, in whatever version, by what the ledger knows?"""
         row = self._claims.records.get(wish.name)
         if row is None or row.remote_id is None or content_of(row) != wish.content:
             return False

@@ -1,4 +1,4 @@
-"""What somebody else did at Wix: how it is known, and the one door to whatever would write over it. Pure."""
+"""Somebody else's changes at Wix: how they are known, and the one check before anything writes over them. Pure."""
 
 from __future__ import annotations
 
@@ -24,14 +24,20 @@ def is_found(record: Record, listed: RemoteSecret | None, now: datetime) -> bool
 
 
 def with_known_change(row: Row, record: Record) -> Record:
-    """The row, told of somebody else's change that the listing shows; for whoever judges nothing of its value."""
+    """Return the row with somebody else's change noted, if the listing shows one.
+
+    For callers that judge nothing of its value.
+    """
     if not record.theirs and not record.is_open and is_found(record, row.listed, row.now):
         return replace(record, theirs=True)
     return record
 
 
 def at_its_version(record: Record, desired: DesiredSecret) -> Record:
-    """A new version of the same value moves the record, not Wix; else it would be read again in each cycle."""
+    """Return the record moved to the wanted version if the value is the same, so that nothing is sent to Wix.
+
+    Else the value would be read again in each cycle. A record with another value stays as it is.
+    """
     if (
         desired.fingerprint is None
         or not owns(record, desired)
@@ -42,7 +48,11 @@ def at_its_version(record: Record, desired: DesiredSecret) -> Record:
 
 
 def as_policy_says(row: Row, desired: DesiredSecret, record: Record, verdict: Verdict, what: str) -> Verdict:
-    """The one door to a row that somebody else changed: whatever wants to write our old value over it asks here."""
+    """Let the policy decide where a verdict would write our old value over somebody else's change.
+
+    Verdicts on a recorded secret pass here; one that writes no such value is returned as it is. A write that the
+    policy allows counts as a restore. `what`: the change, in words.
+    """
     writes = [action for action in verdict.actions if isinstance(action, Update) and not action.describe_only]
     # A new value goes out whatever the policy. A new version may be of another field: its value is asked for first.
     if not record.theirs or not writes or brings_another_value(desired, record, if_unknown=False):
@@ -55,7 +65,7 @@ def as_policy_says(row: Row, desired: DesiredSecret, record: Record, verdict: Ve
 
 
 def left(desired: DesiredSecret, record: Record, what: str) -> Verdict:
-    """What `drift_policy: report` leaves at the site is told, and remembered in the row."""
+    """Report a change that `drift_policy: report` leaves at the site, and note it in the row."""
     return _known(record) + report(FindingKind.DRIFT, desired, what, RESTORE_HINT)
 
 
@@ -64,7 +74,10 @@ def _known(record: Record) -> Verdict:
 
 
 def objection_to_restore(row: Row, desired: DesiredSecret, record: Record, what: str) -> Verdict | None:
-    """Why what somebody else did is not undone; None if it is. What is left is remembered in the row."""
+    """Return the verdict that leaves somebody else's change, and notes it in the row; None if it may be undone.
+
+    It is left where the policy says so, or after `MAX_RESTORES` restores within a day.
+    """
     recent = [at for at in record.restores if happened_within(at, row.now, DAY)]
     if not row.policies.restore:
         return left(desired, record, what)

@@ -1,4 +1,4 @@
-"""What the source holds in a version that could not be read: it is behind, and does not pass for unchanged."""
+"""Names whose present version at the source could not be read: they are behind, and not unchanged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from syncd.reconcile.record.statuses import STATUS, UNSURE
 from syncd.reconcile.rules.gate import drift_behind
 
 SAYS_MORE = frozenset(kind for kind, status in STATUS.items() if STATUSES.index(status) < UNSURE)
-"""What has a status that comes before `behind`. A rollback has, too, and may be what could not be read."""
+"""Kinds of findings whose status comes before `rolled_back`: they say more than that a version is unread.
+
+A rollback is not among them: it may be what could not be read.
+"""
 DISPUTED = (
     "the source shows another secret under this path than was read last, made earlier by its date (a server that lags, "
     "or a clock that was ahead?); it is believed once several looks in a row have shown it"
@@ -21,7 +24,10 @@ DISPUTED = (
 
 
 def with_unread(final: Plan, unsendable: Sequence[Action], context: PassContext) -> Plan:
-    """What the source holds in a version that could not be read is not known to be at the site."""
+    """Return the plan with a `Behind` finding for each recorded name whose version or value could not be read.
+
+    Nobody knows then that the site holds what the source has. `unsendable`: actions without their value.
+    """
     source, recorded = context.observed.source, context.standing.handover.records
     # Each is made anew when it is asked for, and there are thousands of names.
     unread, older, disputed, lagging = source.evidence.unread, source.older, source.disputed, source.lagging

@@ -25,22 +25,23 @@ class Seen:
 
     rows: Sequence[Record]
     waiting: tuple[HeldAction, ...]
-    """For a release."""
+    """Held actions that wait for a release."""
     remote: tuple[RemoteSecret, ...]
-    """As the last pass listed them."""
+    """The secrets of the site, as the last pass listed them."""
     left_out: LeftOut = field(default_factory=LeftOut)
-    """What was planned and not sent: nothing that was told of it has ended."""
+    """What was planned and not sent: findings and problems of these names have not ended."""
     still: tuple[HeldAction, ...] = ()
-    """What of that waits for a release, as before."""
+    """Held actions among `left_out` that wait for a release as before."""
 
 
 def store_cycle_result(
     journal: Journal, runtime: Runtime, report: SyncReport, seen: Seen | None, *, is_part: bool = False
 ) -> None:
-    """Write down how the cycle ended. `is_part`: did it leave out what it might have sent?
-    `seen`: the site's rows, what waits and what the site lists, as the last pass left them; None for a cycle that ended
-    before it saw everything: then statuses, held actions and the listing stay as an earlier cycle left them, and only
-    the run itself is kept. Raises `LedgerError`.
+    """Write down how the cycle ended. Raises `LedgerError`.
+
+    `seen`: the site's rows, what waits and what the site lists, as the last pass left them; None for a cycle that
+    ended before it saw everything: then statuses, held actions and the listing stay as an earlier cycle left them, and
+    only the run itself is kept. `is_part`: did the cycle leave out what it might have sent?
     """
     site = runtime.site_of(report.target)
     if seen is not None:
@@ -94,7 +95,7 @@ AUDITED = {
 
 
 def open_findings(report: SyncReport, site: str) -> dict[tuple[str, str], Entry]:
-    """What of a report has a line of its own, by event and name."""
+    """Return the audit lines of a report's findings, by event and name (for a whole class of actions: its verb)."""
     return {
         # A class that a limit withholds has no name: its verb tells one limit from another.
         (event, finding.name or finding.verb): Entry(

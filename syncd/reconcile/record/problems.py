@@ -19,13 +19,16 @@ NO_PROBLEM = {
     FindingKind.BEHIND,
     FindingKind.ROLLED_BACK,
 }
-"""What has a status, and is nothing that fails."""
+"""Kinds of findings that have a status, but are no failure."""
 UNSETTLED = {"failed", "quarantined", "unverified", "pending"}
 """Problems that only another try ends."""
 
 
 def delay_after(attempts: int) -> timedelta:
-    """How long a permanent refusal rests after so many attempts: doubling, some eight in the first day."""
+    """Return how long a permanent refusal rests: ten minutes, then doubling with each attempt, a day at most.
+
+    That makes some eight attempts in the first day.
+    """
     return min(LONGEST_DELAY, FIRST_DELAY * float(2 ** min(attempts - 1, 10)))
 
 

@@ -34,7 +34,7 @@ class LeftOut:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """Each of them by name: silence about it would pass for `synced`."""
+        """A finding for each of them: without one, the name would pass for `synced`."""
         return tuple(
             Finding(kind=action.kind, name=action.name, ref=action.record.ref, message=f"{action.reason}; {why}")
             if isinstance(action, Delete)
@@ -44,11 +44,11 @@ class LeftOut:
 
     @property
     def told_under(self) -> frozenset[str]:
-        """The names that findings about these actions have; one about a whole class of actions has its verb."""
+        """The names under which findings about these actions are kept; a whole class of actions has its verb."""
         return frozenset(self.actions) | {verb_of(action) for action, _ in self.actions.values()}
 
     def rows_behind(self, rows: Mapping[str, Record | None]) -> Iterator[Record]:
-        """The rows that read `synced`, though the site does not hold what the source has."""
+        """Yield the rows that read `synced` though their action was not sent, with the status that is true of them."""
         for action, _ in self.actions.values():
             row = rows.get(action.record.name) if action.record else None
             # Any other status says already that something is not as it should be.
@@ -57,7 +57,7 @@ class LeftOut:
 
 
 def not_carried_out(plan: Plan, todo: Plan, applied: ApplyResult, interruption: str) -> LeftOut:
-    """What the plan holds and nothing was sent for. `todo`: the part of it that was to be carried out.
+    """Return the actions of a plan that nothing was sent for, and why. `todo`: the part that was to be carried out.
 
     `interruption`: what ended the cycle before its time; empty for nothing.
     """
@@ -87,10 +87,10 @@ def not_carried_out(plan: Plan, todo: Plan, applied: ApplyResult, interruption: 
 def findings_of(
     planned: Sequence[Finding], noticed: Sequence[Finding], outcomes: Sequence[Outcome], left_out: LeftOut
 ) -> tuple[Finding, ...]:
-    """What a cycle found, for its report.
+    """Return the findings of a cycle for its report.
 
-    `planned`: by its last plan, less what its actions made untrue; `noticed`: earlier in the cycle. Lost answers and
-    what was left out are added.
+    `planned`: those of its last plan; what its actions made untrue is left out. `noticed`: those that its passes noted
+    about rows while they looked. Lost answers and what was left out are added.
     """
     last = {outcome.action.name: outcome for outcome in outcomes}
     unsettled = {name for name, outcome in last.items() if outcome.error is not None} | set(left_out.actions)
@@ -106,7 +106,7 @@ def findings_of(
 
 
 def _after_the_cycle(finding: Finding, settled_name: str) -> Finding:
-    """What a plan said of a name that this very cycle has settled is no longer so."""
+    """Return the finding with other words if it waited for a name that this very cycle has settled."""
     message = f"its new name {settled_name} is settled now; the next cycle sees to this one"
     return replace(finding, message=message) if settled_name else finding
 
@@ -148,9 +148,10 @@ def exit_code_of(
 
 
 def narrowed(report: SyncReport, paths: Collection[str], rules: Iterable[Rule]) -> SyncReport:
-    """What a report says of these source paths alone, with the exit code of that: the rest was no part of the run.
+    """Return a report with only what concerns these source paths, and with the exit code of that.
 
-    `rules`: the job's. What could not be listed as a whole concerns each path that it takes.
+    The rest was no part of the run. `rules`: the job's. A rule that could not be listed as a whole concerns each path
+    that it takes.
     """
     findings = tuple(item for item in report.findings if item.ref is not None and item.ref.path in paths)
     globs = {rule.path.text for rule in rules if any(selects_path(rule, path) for path in paths)}
@@ -165,7 +166,7 @@ def narrowed(report: SyncReport, paths: Collection[str], rules: Iterable[Rule]) 
 
 
 def counts(report: SyncReport) -> dict[str, int]:
-    """Done and found, by word."""
+    """Return the numbers of what was done and found, by word, for example `created` or `drift`."""
     numbers = {f"{verb}d": report.count(verb) for verb in ("create", "update", "delete")}
     numbers["sought"] = report.count("seek")
     # What was answered with an error in the end; a name that was tried twice counts once.

@@ -25,7 +25,7 @@ STATUS = {
     FindingKind.ROLLED_BACK: "rolled_back",
 }
 UNSURE = STATUSES.index("rolled_back")
-"""From this status on findings keep the order in which the planner made them: a rollback may not have been sent yet."""
+"""From this place in `STATUSES` on, findings keep the planner's order: a rollback may not have been sent yet."""
 
 
 def by_precedence(findings: Iterable[Finding]) -> list[Finding]:
@@ -59,7 +59,7 @@ def status_of(record: Record, finding: Finding | None, outcome: Outcome | None) 
 def changed_statuses(
     records: Iterable[Record], job: str, findings: Mapping[str, Finding], outcomes: Mapping[str, Outcome]
 ) -> dict[str, str]:
-    """New statuses by name. A job judges its own rows, and those that it wrote to; others' are theirs to judge."""
+    """Return the statuses that change, by name. A job judges its own rows and those that it wrote to, no others."""
     rows = list(records)
     names = {record.name for record in rows}
     # A name that changes in case alone may wait. What is said of the new spelling is said of the same secret's row.

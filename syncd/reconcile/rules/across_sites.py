@@ -24,9 +24,9 @@ class SiteSeen:
 
 
 def across_sites(runtime: Runtime, target: Target, seen: SiteSeen, now: datetime) -> dict[str, tuple[Hit, ...]]:
-    """The hits on this site, by name, of rules that compare secrets or look for unmanaged ones.
+    """Return the hits on this site, by name, of rules that compare secrets or look for unmanaged ones.
 
-    Nothing is asked: other sites are known from the ledger, this one from `seen`.
+    No source and no site is asked: other sites are known from the ledger, this one from `seen`.
     """
     found: dict[str, list[Hit]] = {}
     if any(rule.duplicate for rule in runtime.rules):
@@ -45,9 +45,9 @@ def across_sites(runtime: Runtime, target: Target, seen: SiteSeen, now: datetime
 def duplicate_hits(
     runtime: Runtime, now: datetime, known: Mapping[str, Sequence[Record]] = MappingProxyType({})
 ) -> list[Hit]:
-    """Every secret that shares its value where a rule allows no duplicates, on all sites.
+    """Return a hit for every secret, on all sites, that shares its value where a rule allows no duplicates.
 
-    `known`: rows by site, where they are at hand.
+    `known`: by site, rows that are at hand; those of other sites are read from the ledger.
     """
     # Across names one reference is one secret on however many sites: a fleet's rows are not gone through for that.
     across_labels = any(rule.duplicate not in {"", "names"} for rule in runtime.rules)
@@ -102,7 +102,10 @@ def unmanaged_subjects(
     labels: Mapping[str, str],
     called: SiteNames,
 ) -> list[Subject]:
-    """What a site lists that no ledger holds and that carries nobody's mark. `listed`: name and owner by id."""
+    """Return the listed secrets that carry nobody's mark, as rules look at them.
+
+    `listed`: by id, name and owner of what the site lists and no ledger holds.
+    """
     return [
         Subject(name=name, site=site, target=target, labels=labels, called=called)
         for name, owner in sorted(listed.values())

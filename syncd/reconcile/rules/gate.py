@@ -31,7 +31,7 @@ from syncd.domain.windows import Windows
 SameSecret = Callable[[SecretRef, SecretRef], bool]
 """Do two references mean one secret, by whatever name of its source and in whichever spelling?"""
 HitsOf = Callable[[Action], tuple[Hit, ...]]
-"""The rules that what an action would leave at the site breaks."""
+"""Given an action: the rules that are broken by what it would leave at the site."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +58,9 @@ class Releases:
 
 
 def changes_content(action: Action) -> bool:
-    """Does it bring something to the site, or take it away, that was not agreed on before?
+    """Does the action bring something to the site, or take it away, that was not agreed on before?
 
-    A write that puts back what the site had, or that only changes a description, does not.
+    A write that puts back what the site had, or that only changes a description, does not; an adoption always does.
     """
     if isinstance(action, Delete):
         return True
@@ -110,7 +110,7 @@ def held_action(action: Action, cause: str, place: tuple[str, str, str]) -> Held
 def still_waiting(
     known: Iterable[HeldAction], actions: Mapping[str, Action], place: tuple[str, str, str]
 ) -> tuple[HeldAction, ...]:
-    """What waited for a release before, and is wanted as it was by these actions, by name."""
+    """Return the held actions of before that `actions`, by name, still want unchanged."""
     same = ((item, actions.get(item.name)) for item in known)
     return tuple(
         item for item, action in same if action and held_action(action, item.cause, place).identity == item.identity
@@ -129,7 +129,7 @@ class Gate:
     now: datetime
     is_one_secret: SameSecret
     rolled_back: Mapping[str, str]
-    """Names whose source path a person rolled back, and in which words."""
+    """Names whose source path a person rolled back, each with the words that say so."""
     had_before: Callable[[Update], bool] = lambda _action: False
     """Did the site ever hold the very version that an update brings? Asked only of what is rolled back."""
 
@@ -168,9 +168,9 @@ class Gate:
         return None
 
     def is_taken_back(self, action: Action) -> bool:
-        """Does it give the site back what that held before, as a person decided with a reason?
+        """Does the action give the site back a version that it held before, as a person decided with a reason?
 
-        What no site was ever given waits like any other: who may roll back does not release by that.
+        A version that the site was never given waits like any other: the right to roll back is no right to release.
         """
         if action.name not in self.rolled_back or not isinstance(action, Update) or action.reason in ADOPTING:
             return False
@@ -180,7 +180,7 @@ class Gate:
         return finding.kind is FindingKind.UNCHANGED and finding.name in self.rolled_back
 
     def _of_rolled_back(self, plan: Plan, kept: Iterable[Action]) -> Iterator[Finding]:
-        """A secret that was rolled back is not as its source says, and says so; not one that waits to get there."""
+        """Yield a finding for each rolled-back name that has or gets its older version; not for one that waits."""
         settled = {finding.name: finding for finding in plan.findings if finding.kind is FindingKind.UNCHANGED}
         written = {action.name: action for action in kept if not isinstance(action, Delete)}
         for name, words in self.rolled_back.items():
@@ -190,7 +190,7 @@ class Gate:
 
 
 def _is_judged(action: Action) -> bool:
-    """A write that only finds out whether the site still has an id, or changes a description, brings nothing."""
+    """Do rules judge the action? Not a write that only looks for an id or changes a description, but an adoption."""
     return not (isinstance(action, Update) and action.describe_only and action.reason not in ADOPTING)
 
 
@@ -202,10 +202,10 @@ def objection_to(action: Action, windows: Windows, now: datetime, is_one_secret:
 
 
 def _takes_back(action: Action, is_one_secret: SameSecret) -> bool:
-    """Does it only give a site the older version of the very secret that is there?
+    """Does the action only give a site an older version of the very secret that it has?
 
-    A version that somebody takes back may be a leaked one, so a site that lacks the older one does not wait for it. A
-    name that the configuration gives to another secret by now, or another form of the value, does.
+    The version that a person takes back may have leaked, so the older one does not wait for a window. A name that the
+    configuration gives to another secret by now waits, and so does another form of the value.
     """
     if not isinstance(action, Update) or action.desired.ref.field != action.record.ref.field:
         return False
@@ -241,7 +241,7 @@ def _is_another_version(action: Update) -> bool:
 
 
 def _denied(action: Create | Update, hit: Hit) -> Iterator[Finding]:
-    """What is at the site stays as it is; where nothing is, nothing is sent."""
+    """Yield the finding for a denied write: what is at the site stays as it is; where nothing is, nothing is sent."""
     why = f"rule {hit.rule.id}: {hit.message}"
     hint = f"change it at the source, or see the rule: syncd rules --id {hit.rule.id}"
     ref = action.desired.ref
@@ -263,23 +263,23 @@ def _waiting(action: Action, objection: str) -> Finding:
 
 
 def not_there(action: Action) -> str:
-    """What an update that is kept back leaves as it is at Wix: nothing under its name, as far as the listing tells."""
+    """Return words for an update that is kept back while the listing shows nothing under its name; else empty."""
     if not isinstance(action, Update) or action.reason not in {Reason.RENAMED, Reason.UNLISTED}:
         return ""
     return f"; the site has nothing of this name now: {action.reason}"
 
 
 def drift_behind(action: Action) -> Iterator[Finding]:
-    """What waits would write over somebody else's change: as long as it does, that change is told."""
+    """Yield a drift finding for a waiting update that would write over somebody else's change."""
     if isinstance(action, Update) and (action.record.theirs or action.undoes_others):
         why = "changed at Wix by somebody else; what waits here will write over it"
         yield Finding(kind=FindingKind.DRIFT, name=action.name, ref=action.desired.ref, message=why)
 
 
 def rule_findings(hits: Mapping[str, tuple[Hit, ...]], refused: frozenset[str]) -> Iterator[Finding]:
-    """A finding for each rule that a secret breaks and that is no reason of its own for its status.
+    """Yield a finding for each rule that a secret breaks, unless its status (held, denied) tells that already.
 
-    `hits`: by name; `refused`: names that are denied already.
+    `hits`: by name. `refused`: names that are denied already.
     """
     for name in sorted(hits):
         for hit in hits[name]:

@@ -14,12 +14,15 @@ SELECTED = {
     Then.HOLD: "a change of it needs a release",
     Then.WARN: "is one that this rule is about",
 }
-"""What is said of a secret that a rule without a check selects."""
+"""The message for a secret that a rule without a check selects."""
 NOT_JUDGED = "not judged yet: its value was not read since the rule was written or changed"
 
 
 def hits_of(rules: Iterable[GovernanceRule], subject: Subject, facts: Facts, now: datetime) -> tuple[Hit, ...]:
-    """The rules that one secret breaks, or of which it is not known; duplicates and unmanaged secrets apart."""
+    """Return a hit for each rule that one secret breaks, or of which it is not known.
+
+    Rules about duplicates and unmanaged secrets are not among them: see `duplicates` and `unmanaged`.
+    """
     return tuple(hit for rule in rules if (hit := _hit(rule, subject, facts, now)) is not None)
 
 
@@ -74,9 +77,9 @@ class SameValue:
 
 
 def duplicates(rule: GovernanceRule, held: Sequence[SameValue], facts: Facts, now: datetime) -> Iterator[Hit]:
-    """Secrets that have one value where the rule allows none. `facts`: of all sites.
+    """Yield a hit for each secret that shares its value where the rule allows none. `facts`: of all sites.
 
-    One reference on several sites is one secret, except across a label.
+    One reference on several sites is one secret, unless the rule compares across a label.
     """
     check = rule.value_check
     groups: dict[int, list[Subject]] = {}
@@ -100,9 +103,9 @@ def duplicates(rule: GovernanceRule, held: Sequence[SameValue], facts: Facts, no
 
 
 def same_value_message(others: Sequence[Subject], named: Sequence[Subject] = ()) -> str:
-    """How many others hold a value, and which of them. `named`: those that the reader may know of.
+    """Say how many other secrets hold the same value, and name those in `named`: the ones that the reader may know of.
 
-    A finding is kept and shown to whoever sees the one secret, so none is named there.
+    A finding is kept, and shown to whoever may see the one secret, so none is named there.
     """
     message = f"holds the same value as {len(others)} other secret{'s' if len(others) > 1 else ''}"
     names = sorted({f"{other.name} on {other.target}" for other in named})

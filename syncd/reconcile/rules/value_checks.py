@@ -17,7 +17,7 @@ PLACEHOLDERS = frozenset(
         "1234567890",
     }
 )  # fmt: skip
-"""Letters and digits alone, in lower case."""
+"""Placeholders, by their letters and digits alone, in lower case."""
 VENDORS_EXAMPLES = frozenset(
     {
         "02091175c1ae3023", "1a5d44a2dca19669", "2cafc0970149a84f", "3543c50b0cb9cea8",
