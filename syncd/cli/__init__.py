@@ -1,4 +1,4 @@
-"""The commands; nothing but arguments in, output out."""
+"""The commands. This package only reads arguments and prints output; the packages below it do the work."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> None:
-    """The entry point: run a command and turn what ends it into the documented exit code."""
+    """Entry point: run the command that was typed, and exit with its documented exit code."""
     from syncd.cli.app import run
 
     sys.exit(run(sys.argv[1:]))

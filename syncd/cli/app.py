@@ -45,10 +45,10 @@ from syncd.errors import ConfigError
 
 HELP = {"help_option_names": ["-h", "--help"]}
 GLOBAL = {"--config": True, "-c": True, "--log-format": True, "--debug": False, "--as": True, "--commit": True}
-"""Options before the command, and whether a value follows; they may stand behind it, too."""
+"""Global options, each with whether a value follows. They may stand before or behind the command."""
 
 GROUPS = {"state", "audit"}
-"""Commands that have commands."""
+"""Commands that have subcommands."""
 
 app = typer.Typer(
     name="syncd",
@@ -127,9 +127,9 @@ def _commands_of(command: object, group: str = "") -> Iterator[str]:
 
 
 def in_front(arguments: list[str]) -> list[str]:
-    """The arguments with the global options before the command, wherever they stood.
+    """Return the arguments with the global options moved before the command, wherever they stood.
 
-    Raises `ConfigError` for one without its value.
+    What follows `--` stays where it is. Raises `ConfigError` for a global option that lacks its value.
     """
     options, rest = [], []
     left = list(arguments)
@@ -152,7 +152,10 @@ def in_front(arguments: list[str]) -> list[str]:
 
 
 def _is_a_bare_group(arguments: list[str]) -> bool:
-    """Do they name a group of commands and nothing else? A job or secret may be called `state`, too."""
+    """Do the arguments name a command group (`state`, `audit`) and nothing else? Then its help is shown.
+
+    The last word alone does not tell: a job or a secret may be called `state`, too.
+    """
     left = list(arguments[:-1])
     while left:
         name, separator, _ = left.pop(0).partition("=")
@@ -165,12 +168,12 @@ def _is_a_bare_group(arguments: list[str]) -> bool:
 
 @functools.cache
 def _commands() -> Any:
-    """Typer would build every command anew at each call."""
+    """Build the tree of commands once: Typer would build every command anew at each call."""
     return typer.main.get_command(app)
 
 
 def run(arguments: list[str]) -> int:
-    """One command's exit code; nothing passes that is not explained."""
+    """Run one command and return its exit code. Every error is explained; no exception leaves this function."""
     caught = Signals()
     # Tests run several commands in a process: none acts with the actor and the reason of the one before.
     CAUSE.set(Cause())

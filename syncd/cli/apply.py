@@ -49,7 +49,10 @@ def _look(app: App, job: Job, part: dict[str, Any]) -> Look:
 
 
 def _see_that_nothing_rests(app: App, content: dict[str, Any]) -> None:
-    """Raise `PlanMoved` where a job of the plan is paused: nothing of it is carried out then."""
+    """Raise `PlanMoved` if a job of the plan is paused; then nothing of the plan is carried out.
+
+    A part without actions is not looked at: it sends nothing.
+    """
     from syncd.errors import PlanMoved
 
     for part in content["plans"]:
@@ -62,7 +65,10 @@ def _see_that_nothing_rests(app: App, content: dict[str, Any]) -> None:
 
 
 def _holds_something(app: App, part: dict[str, Any], cache: ObservationCache) -> bool:
-    """Does something of a part without actions wait for a release? Its batches are made by whoever applies the rest."""
+    """Does a part without actions have something that waits for a release? Then its cycle runs as well.
+
+    That cycle makes the batch. False also where the part cannot be planned now: nothing of it is to be done.
+    """
     from syncd.reconcile.cycle import Cycle
 
     job = app.runtime.jobs.get(part["job"])

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Look at the audit trail, verify and export it.", no_args_is_help=True)
 SHOWN = 200
-"""Lines that a look shows; an export has all."""
+"""Lines that `syncd audit show` prints at most; an export has all."""
 HEADERS = (
     "AT",
     "EVENT",
@@ -41,7 +41,7 @@ HEADERS = (
     "STREAM",
     "DETAIL",
 )
-"""The widest last, so that it pushes nothing away."""
+"""Column headers of `syncd audit show`. The widest column is the last one, so that it pushes no other aside."""
 Since = Annotated[str | None, typer.Option("--since", help="From then on: 24h, 2026-11-01, or RFC 3339.")]
 Until = Annotated[str | None, typer.Option("--until", help="Until then: 1h, 2026-11-30 (with that day), or RFC 3339.")]
 
@@ -97,7 +97,10 @@ def show_(
 
 
 def _see_that_none_is_altered(altered: Sequence[Mapping[str, Any]]) -> None:
-    """After all was shown: raises `LedgerError` for lines of which the seal tells that they say something else now."""
+    """Raise `LedgerError` for lines whose seal shows that they were altered after they were written.
+
+    To be called after all lines were shown. The error names the first five.
+    """
     if altered:
         told = ", ".join(f"line {line['seq']} of stream {line['stream']}" for line in altered[:5])
         more = f" and {len(altered) - 5} more" if len(altered) > 5 else ""
@@ -105,7 +108,10 @@ def _see_that_none_is_altered(altered: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _see_that_it_is_known(opened: App, given: Mapping[str, str | None]) -> None:
-    """Of nothing found, was it a slip? Raises `ConfigError` for a job or name that nobody ever had."""
+    """Raise `ConfigError` for a job or name that neither the configuration nor the ledger knows.
+
+    Called where nothing was found: the filter may be mistyped. `given`: what was asked for, by "job" and "name".
+    """
     records, problems = opened.ledger.records(), opened.ledger.all_problems()
     known = {
         "job": {*opened.settings.jobs, *(record.job for record in records)},
@@ -130,7 +136,10 @@ def _stream(opened: App, site: str) -> str:
 
 
 def _meant(events: Iterable[str]) -> str:
-    """What somebody meant who wrote events that there are not, in words; empty where they are known."""
+    """Say in words which of these events do not exist, each with the nearest one that does; empty if all are known.
+
+    A pattern, such as `secret.*`, counts as known.
+    """
     from difflib import get_close_matches
 
     from syncd.domain.audit_events import EVENTS
@@ -140,7 +149,10 @@ def _meant(events: Iterable[str]) -> str:
 
 
 def _row(line: Mapping[str, Any], names: Mapping[str, str]) -> list[Any]:
-    """`names`: the targets by their sites; what is about a whole site has none of its own."""
+    """Return a line of the trail as the cells of its row in the table.
+
+    `names`: targets by their sites. They stand in for the target in a line about a whole site, which names none.
+    """
     where = line["target"] or names.get(line["site"], line["site"])
     # What is about a whole job, such as a pause, names it in the place of a secret.
     about = line["name"] or (f"job {line['job']}" if line["job"] else None)
@@ -214,7 +226,11 @@ def verify(
 
 
 def _expected(file: Path) -> tuple[dict[str, dict[int, str]], list[str]]:
-    """Heads by stream and seq, and which whole lines of the file are not as they were written. Raises `ConfigError`."""
+    """Read the heads of the trail that were kept elsewhere, and check the whole lines of the trail in the same file.
+
+    Returns: the hashes by stream and seq, and the places of lines that were altered in the file, in words.
+    Raises `ConfigError` for a file that cannot be read or holds no heads.
+    """
     found: dict[str, dict[int, str]] = {}
     altered = list[str]()
     try:
@@ -285,7 +301,7 @@ def export(
 
 
 def _noting(altered: list[dict[str, Any]], lines: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Pass lines on, and note which of them say something else than when they were sealed."""
+    """Pass lines on, and add to `altered` each one whose seal shows that it was altered after it was written."""
     for line in lines:
         if not is_sealed(line):
             altered.append(line)

@@ -78,7 +78,10 @@ def check(
 
 
 def _loaded(options: Context, file: str | None, values: Path | None) -> tuple[str, Settings, tuple[str, ...]]:
-    """What the configuration is called, what it says, and its warnings. Raises `ConfigError`."""
+    """Load the configuration that is to be checked. Returns: how it is called, its settings, its warnings.
+
+    Raises `ConfigError`; a hint to run `syncd check` again names the same file.
+    """
     from syncd.config.loader import load_helm_values, load_manifests, load_with_warnings
 
     if values is not None:
@@ -100,7 +103,10 @@ def _loaded(options: Context, file: str | None, values: Path | None) -> tuple[st
 
 
 def _here(options: Context, settings: Settings) -> tuple[str, list[Row]]:
-    """What the ledger is, and what this machine has for the configuration and lacks. Raises `ConfigError`."""
+    """Check this machine for the configuration: credentials, environment, extras and ledger. Raises `ConfigError`.
+
+    Returns: the ledger in words (empty if nothing good can be said of it), and a row for each thing to know.
+    """
     # No fault: a command needs only its own credentials, and this may be another machine than that of the jobs.
     rows: list[Row] = [
         ("note", what, f"not readable here: {error}", 0) for what, error in missing_credentials(settings)
@@ -141,7 +147,10 @@ def _rules(options: Context, settings: Settings) -> Iterator[Row]:
 
 
 def _pauses_of_nothing(options: Context) -> Iterator[Row]:
-    """Pauses that rest nothing, because the configuration has no such job or target: somebody counts on them."""
+    """Yield a warning for each pause of a job or target that the configuration does not have: it has no effect.
+
+    Somebody may rely on such a pause.
+    """
     with options.open(writable=False) as app:
         sites = frozenset().union(*app.sites.keys_of_targets().values())
         for pause in app.pauses.now():

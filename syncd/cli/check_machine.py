@@ -20,7 +20,10 @@ CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", 
 
 
 def environment(settings: Settings) -> Iterator[Row]:
-    """What the environment says of proxies, certificates and AWS. Raises `ConfigError` for what cannot work."""
+    """Check the environment's proxies, certificates and AWS settings; yield a row for each thing to know.
+
+    Raises `ConfigError` for a setting that cannot work.
+    """
     from syncd.bootstrap.credentials import proxy_of
     from syncd.bootstrap.sources import client_certificate_of_environment
     from syncd.config.settings import AwsSettings, VaultSettings
@@ -54,7 +57,10 @@ def environment(settings: Settings) -> Iterator[Row]:
 
 
 def _certificates(settings: Settings) -> Iterator[Row]:
-    """What each `ca_file` is; those that are none are told together. Raises `ConfigError`."""
+    """Check that each `ca_file` holds certificates; yield a note for one that this user cannot read.
+
+    Raises one `ConfigError` for all files that hold none, once every file was checked.
+    """
     from syncd.transport.addresses import see_certificates
 
     unusable: list[ConfigError] = []
@@ -89,7 +95,10 @@ def _aws(sources: dict[str, Any]) -> Iterator[Row]:
 
 
 def state(options: Context, settings: Settings) -> tuple[str, Row | None]:
-    """Can the ledger be opened and written, or made? Returns: what is well with it, and a row for what is not."""
+    """Check whether the ledger can be opened and written, or can be created.
+
+    Returns: the ledger in words (empty if it was not looked at, or is not well), and a row for a fault; None without.
+    """
     key, url = settings.state.fingerprint_key, settings.state.url
     if url is not None and _is_readable(url):
         from syncd.ledger.postgres import postgres_engine

@@ -32,25 +32,25 @@ ANOTHER_IN_FORCE = "it works by its own file, whatever this command does or show
 
 @dataclass(kw_only=True)
 class Context:
-    """The options before the command."""
+    """The global options of one command, and what the command shares with signals and with the handling of errors."""
 
     config: Path
     debug: bool
     log_format: str
     command: str = "syncd"
-    """Such as `syncd state freeze`."""
+    """The command with its group, such as `syncd state freeze`."""
     acting_as: str | None = None
-    """Who somebody says to be, where all are one user (a pod)."""
+    """Who the user claims to be (`--as`), for machines on which all people are one user (a pod)."""
     commit: str | None = None
-    """The commit that the configuration is of."""
+    """The commit of the configuration (`--commit`), for the audit trail."""
     tell_wait: TellWait | None = None
-    """Where waits are told, if not as lines of their own."""
+    """Called when the command waits; None: each wait is a line or a log event of its own."""
 
     stop: ClassVar[threading.Event] = threading.Event()
     stoppable: ClassVar[bool] = False
     ledger: ClassVar[Ledger | None] = None
-    """The one that this command opened last: what ends in a bug may be due to a damaged row of it."""
-    """True while a command looks at `stop` by itself; else a signal interrupts at once."""
+    """The ledger that this command opened last. A damaged row of it may be the cause of an unexpected exception."""
+    """`stoppable`: True while the command itself looks at `stop`; otherwise a signal interrupts it at once."""
 
     def logs(self, level: str) -> None:
         """Set logging up: `level`, or debug when asked for."""
@@ -63,13 +63,17 @@ class Context:
         return load(self.config)
 
     def calls(self, command: str | None) -> None:
-        """A command, or one of a group, is about to run."""
+        """Note that a command, or a subcommand of a group, is about to run: `command` gets its name added."""
         self.command = f"{self.command} {command}"
 
     def open(
         self, *, level: str = "warning", writable: bool = True, renaming: bool = False, events: Events | None = None
     ) -> App:
-        """The app, with what happens going to `events`. Raises `SyncdError`."""
+        """Open the app of this process, with its ledger. Raises `SyncdError`.
+
+        `level`: of the log. `writable` False: for a command that only looks. `renaming`: the owner in the ledger may
+        be another than the configuration's. `events`: hears what happens; None: nobody does.
+        """
         # Late, so that help and faults of usage load no database and no SDK (docs/figures.md holds --help to 0.4 s).
         from syncd.bootstrap.app import App, Surroundings
         from syncd.domain.ports import SilentObserver
@@ -122,7 +126,7 @@ def os_user() -> str:
 
 
 def chosen_jobs(app: App, names: Sequence[str]) -> list[Job]:
-    """The named jobs, or all in order. Raises `ConfigError` for a name that is not there."""
+    """Return the named jobs in the order given, or all jobs by name. Raises `ConfigError` for an unknown name."""
     jobs = app.runtime.jobs
     unknown = [name for name in names if name not in jobs]
     if unknown:
@@ -131,7 +135,7 @@ def chosen_jobs(app: App, names: Sequence[str]) -> list[Job]:
 
 
 def duration(text: str, option: str) -> timedelta:
-    """What an option says, such as 5m. Raises `ConfigError`."""
+    """Return the duration that an option was given, such as 5m. Raises `ConfigError`."""
     from pydantic_core import PydanticCustomError
 
     from syncd.config.fields import parse_duration
@@ -143,7 +147,10 @@ def duration(text: str, option: str) -> timedelta:
 
 
 def end_of_span(text: str, option: str) -> datetime:
-    """The end of what an option looks back at: as `moment`, but a day is meant as a whole. Raises `ConfigError`."""
+    """Return the end of a time span in the past, as an option gives it. Raises `ConfigError`.
+
+    Like `moment`, but a date alone includes that whole day.
+    """
     from syncd.domain.moments import DATE
 
     at = moment(text, option, ahead=False)
@@ -151,7 +158,10 @@ def end_of_span(text: str, option: str) -> datetime:
 
 
 def moment(text: str, option: str, *, ahead: bool) -> datetime:
-    """What an option says: a date, RFC 3339, or a duration from now (`ahead`) or back. Raises `ConfigError`."""
+    """Return the moment that an option was given: a date, RFC 3339, or a duration. Raises `ConfigError`.
+
+    `ahead`: whether a duration counts from now into the future (True) or into the past (False).
+    """
     from syncd.domain.moments import moment_of
 
     try:
@@ -167,7 +177,10 @@ def moment(text: str, option: str, *, ahead: bool) -> datetime:
 
 
 def _tell_wait(cause: str, seconds: float) -> None:
-    """A line for a person on a terminal, an event in a pipe."""
+    """Tell that the command waits: a line for a person on a terminal, a log event in a pipe.
+
+    `seconds`: how long it waits at most.
+    """
     if sys.stderr.isatty():
         warn(f"waiting for {cause} (at most {seconds:.0f} s)")
     else:

@@ -1,4 +1,4 @@
-"""How a command ends that met an error: in one or two lines, with the documented exit code."""
+"""How a command that met an error ends: with one or two lines and the documented exit code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TRIES = {"--dry-run", "--dryrun", "--dry", "-n"}
 
 
 def ended(error: Exception, caught: Signals, *, debug: bool) -> int:
-    """Say what a command met. Returns: its exit code."""
+    """Print what went wrong and how to fix it. Returns: the command's exit code."""
     if isinstance(error, TyperException):
         # Click's own code for a fault of usage is 2, which here says that changes wait (plan --detailed-exitcode).
         where = getattr(getattr(error, "ctx", None), "command_path", "syncd")
@@ -66,7 +66,7 @@ def _fix(error: TyperException, where: str, option: str) -> str:
 
 
 def _damage_behind(error: Exception) -> LedgerError | None:
-    """What a bug comes from, where it is a row of the ledger that is not as it was written."""
+    """Return an error about a damaged row of the ledger if such a row explains an unexpected exception; else None."""
     try:
         if Context.ledger is not None:
             Context.ledger.see_that_it_is_whole(error)

@@ -147,7 +147,7 @@ def _record_lines(app: App, record: Record, explanation: Explanation) -> Iterato
 
 
 def _version_at_source(current: str | None, remembered: str) -> str:
-    """As it is seen now; else as it was seen last, which is said."""
+    """Return the label of the version at the source as it is seen now; else as it was last seen, and say so."""
     if current is not None:
         return version_label(current) or "-"
     return f"{version_label(remembered)} when it was last seen" if remembered else "-"

@@ -1,4 +1,4 @@
-"""What there is to say of one name, path or id: the rules, the ledger, and what the next cycle would do."""
+"""What `syncd explain` tells of one name, path or id: the rules, the ledger, and what the next cycle would do."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ HISTORY = 20
 
 @dataclass(slots=True, kw_only=True)
 class NextCycle:
-    """What the next cycle of one job on one target would do about it, seen now."""
+    """What the next cycle of one job on one target would do about the name, path or id in question, as seen now."""
 
     job: str
     target: str
     wanted: tuple[str, ...] = ()
-    """The names that the job gives it on this target."""
+    """The names that the job gives the secret on this target."""
     listed: bool = False
-    """Does the source list its path?"""
+    """Does the source list the path of the secret?"""
     unread: bool = False
     versions: dict[str, str] = field(default_factory=dict)
-    """What the source has now, by the name that it goes under."""
+    """The version that the source has now, by the name on this target."""
     actions: tuple[Action, ...] = ()
     findings: tuple[Finding, ...] = ()
     failures: tuple[ReadFailure, ...] = ()
     """Places of the job that could not be read."""
     error: SyncdError | None = None
-    """Why nobody could look."""
+    """Why this cycle could not be planned; None if it could."""
 
     @property
     def says_nothing(self) -> bool:
-        """Does this job have nothing to do with it?"""
+        """Does this job have nothing to do with the name, path or id in question?"""
         return not (self.wanted or self.listed or self.unread or self.actions or self.findings)
 
 
@@ -60,21 +60,21 @@ class Explanation:
     """Which rules would take the path, but for an `exclude`."""
     cycles: list[NextCycle] = field(default_factory=list)
     similar: list[str] = field(default_factory=list)
-    """Names that are close to one of which nothing is known."""
+    """Known names and source paths that are close to the one in question; only where nothing is known of that one."""
     history: list[HistoryEntry] = field(default_factory=list)
-    """The last actions on a name that the ledger has no longer."""
+    """The last actions on a name of which the ledger has no record any more."""
 
     @property
     def is_empty(self) -> bool:
-        """Is nothing known of it at all?"""
+        """Is nothing known of the name, path or id in question?"""
         known = (self.records, self.problems, self.mappings, self.excluded, self.history)
         return not any(known) and all(cycle.says_nothing for cycle in self.cycles)
 
 
 def explanation_of(app: App, what: str, target: str | None = None) -> Explanation:
-    """Look it up in the ledger and the rules, and see what the next cycle would do. Raises `LedgerError`.
+    """Look a name, path or id up in the ledger and the rules, and see what the next cycle would do about it.
 
-    `target`: on this one only.
+    `target`: look on this target only. Raises `LedgerError`.
     """
     explanation = _explained(app, what, target)
     # A name that a rule gives outright is known from the file, though its path or field is not there.
@@ -112,14 +112,20 @@ def _explained(app: App, what: str, target: str | None) -> Explanation:
 
 
 def _named_outright(app: App, name: str, target: str | None) -> str:
-    """The exact path of a rule that gives this very name, on one target; empty for none."""
+    """Return the exact path of a rule whose `name` is this very name; empty if there is none.
+
+    `target`: only rules of jobs that send to this target; None: of all jobs.
+    """
     jobs = (job for job in app.runtime.jobs.values() if target is None or target in job.targets)
     rules = (rule for job in jobs for rule in job.rules)
     return next((rule.path.text for rule in rules if rule.name == name and not rule.path.has_wildcard), "")
 
 
 def _path_of(app: App, what: str) -> str:
-    """The path of a reference as our own lists write it (`source:path#field`); anything else as it is."""
+    """Return the path in a reference (`source:path#field` or `path#field`), else the text as it is.
+
+    References are taken as our own lists write them.
+    """
     source, colon, rest = what.partition(":")
     # A colon alone says nothing: an ARN is full of them.
     if colon and source in app.settings.sources:
@@ -130,7 +136,7 @@ def _path_of(app: App, what: str) -> str:
 
 
 def _mappings(app: App, path: str) -> Iterator[dict[str, Any]]:
-    """Which rules take a path, and the names that they give it."""
+    """Yield each rule that takes a path, with the name that it gives on each target, or why it gives none."""
     from syncd.domain.naming import selects_path, wix_name
 
     listed_by = listing_methods(app)
@@ -176,7 +182,11 @@ def listing_methods(app: App) -> dict[tuple[str, str], str]:
 
 
 def _next_cycles(app: App, explanation: Explanation, only: str | None) -> Iterator[NextCycle]:
-    """What each job that may have to do with it sees now; a name that nobody knows is looked for by all."""
+    """Plan the next cycle of each job that may have to do with what is asked for.
+
+    Where no rule, record or problem names a job, all jobs are planned. Of these, a cycle is yielded if it has to do
+    with the question, or if something could not be read. A job that cannot be planned is yielded with its error.
+    """
     from syncd.reconcile.cycle import Cycle
     from syncd.reconcile.observe.observation_cache import ObservationCache
     from syncd.reconcile.planned_pass import Look

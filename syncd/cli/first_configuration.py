@@ -72,17 +72,20 @@ EXAMPLES = {
     "--aws-path": "prod/shop/*",
     "--site-id": "5f1c9b6e-0000-4000-8000-000000000001",
 }
-"""What stands in the place of what is not answered yet. All but the site's id is offered: nobody has this one."""
+"""Examples that stand in for answers which are not given yet.
+
+Each is also offered as the answer, but the id of the site: this one belongs to nobody.
+"""
 NEEDED = {
     "aws": ("--owner", "--source", "--region", "--path", "--site-id"),
     "vault": ("--owner", "--source", "--address", "--path", "--site-id"),
     "both": ("--owner", "--source", "--address", "--path", "--region", "--aws-path", "--site-id"),
 }
-"""What has to be said, by source."""
+"""The options that need an answer, by the answer to `--source`."""
 
 
 def composed(answers: Mapping[str, str]) -> str:
-    """The configuration that these answers make, by the names of their options."""
+    """Return the text of the configuration for these answers. Their keys are option names, such as `--owner`."""
     source = answers["--source"]
     text, jobs = HEAD.format(owner=answers["--owner"], state=answers["--state"]) + SOURCES, ""
     if source != "aws":

@@ -126,7 +126,10 @@ def _is_of_aws(option: str, answers: Mapping[str, str]) -> bool:
 
 
 def _see_answer(option: str, value: str, answers: Mapping[str, str]) -> None:
-    """Would this be a configuration, all else as answered so far or as in the examples? Raises `ConfigError`."""
+    """Raise `ConfigError` if no valid configuration can be made with this value of an option.
+
+    All other options are as answered so far, or as in the examples.
+    """
     from syncd.config.loader import see_text
 
     hint = f"for example {option} {EXAMPLES[option]}"

@@ -26,7 +26,7 @@ def record_row(record: Record, status: str) -> dict[str, Any]:
 
 
 def problem_row(problem: OpenProblem) -> dict[str, Any]:
-    """What keeps failing."""
+    """A problem: what keeps failing, since when, and when it is tried again."""
     return {
         "status": problem.kind,
         "name": problem.subject,

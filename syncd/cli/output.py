@@ -17,14 +17,17 @@ from syncd.telemetry.logs import one_line
 
 
 class Typed:
-    """How a command that a hint names has to be typed, so that it means the same configuration."""
+    """Add `-c FILE` to the commands that messages name, so that whoever types one uses the same configuration."""
 
     def __init__(self) -> None:
         self._options = ""
         self._command = self._at_the_end = re.compile(r"(?!)")
 
     def means(self, config: Path | None, commands: Collection[str]) -> None:
-        """The configuration was named on the command line; None: the environment or the default names it again."""
+        """Set what to add: `config`, if it was named on the command line; None: nothing, the same file is found again.
+
+        `commands`: every command as it is typed, such as `state adopt`.
+        """
         self._options = f"-c {shlex.quote(str(config))}" if config is not None else ""
         # One that is told which file it is about needs no other.
         command = rf"\bsyncd (?:{'|'.join(map(re.escape, commands))})(?![\w-])(?! (?:--values|--help|-)(?!\w))"
@@ -32,7 +35,10 @@ class Typed:
         self._at_the_end = re.compile(rf"{command}(?:(?! (?:to|or|and|for|in|with) )[^;,:()])*$")
 
     def __call__(self, text: str) -> str:
-        """The text with that said: by a line that ends in a command as part of it, by any other in brackets."""
+        """Return the text with `-c FILE` at its end: as part of a command that ends the text, else in brackets.
+
+        A text without a command comes back as it is.
+        """
         if not self._options or not self._command.search(text):
             return text
         return f"{text} {self._options}" if self._at_the_end.search(text) else f"{text} (with {self._options})"
@@ -58,14 +64,14 @@ def show(text: str = "") -> None:
 
 
 def shortened(text: str, most: int) -> str:
-    """A text that fits a column of a terminal; what is cut is seen to be cut. A pipe gets all of it."""
+    """Cut a text for a terminal to `most` characters, the last of which is then `…`. A pipe gets all of it."""
     return text if len(text) <= most or not sys.stdout.isatty() else text[: most - 1] + "…"
 
 
 def show_table(headers: Sequence[str], rows: Iterable[Sequence[Any]], *, lean: bool = False) -> None:
-    """A table: aligned and with colours on a terminal, aligned plain text in a pipe.
+    """Print a table: aligned and with colours on a terminal, aligned plain text in a pipe.
 
-    `lean`: without the columns in which no row says anything; for tables that are too wide to have them all.
+    `lean`: leave out the columns that are empty or `-` in every row; for tables that are too wide to have them all.
     """
     texts = [["" if cell is None else one_line(typed(str(cell))) for cell in row] for row in rows]
     if lean and texts:

@@ -96,7 +96,7 @@ def resume(
 
 
 def said_of_resume(scope: str, name: str, *, was_paused: bool) -> str:
-    """What a resume came to, in words."""
+    """Say in words what a resume did."""
     if scope == "all":
         return "everything goes on with the next cycle" if was_paused else "there was no pause of everything"
     return f"{scope} {name} goes on with the next cycle" if was_paused else f"{scope} {name} was not paused"

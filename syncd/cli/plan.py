@@ -126,7 +126,10 @@ def _show_plan(job: str, target: str, planned: PlannedPass, findings: tuple[Find
 
 
 def _tally(counts: Counter[str]) -> str:
-    """`seek` is named only where it is to be done: an id that the listing lacks is rare."""
+    """Return the counts in words: `2 to create, 0 to update, 1 to delete`.
+
+    `seek` (an id that the listing lacks is looked for) is rare, and is named only where it is to be done.
+    """
     verbs = ["create", "update", "delete", *(["seek"] if counts["seek"] else [])]
     return ", ".join(f"{counts[verb]} to {verb}" for verb in verbs)
 

@@ -1,4 +1,4 @@
-"""A plan as a comment that a reviewer can judge: grouped, deletions first, no value, cut where a comment would end."""
+"""A plan as a comment for reviewers: grouped by action, deletions first, without values, cut to a comment's size."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from syncd.telemetry.logs import one_line
 LIMIT = 60_000
 """Characters; GitHub takes 65,536 in a comment, and a workflow adds some of its own."""
 ROOM = 400
-"""Characters that are kept for what tells of the cut."""
+"""Characters that are kept free for the line which tells how much was cut."""
 ORDER = ("delete", "update", "create", "seek")
 TITLES = {
     "delete": "Deletions",
@@ -71,7 +71,7 @@ def _cut(lines: Sequence[str]) -> str:
 
 
 def _text(text: str) -> str:
-    """Plain text: what Markdown and HTML would take for themselves is escaped."""
+    """Return the text with all characters escaped that mean something in Markdown or HTML."""
     plain = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     # `@` and `#` among them: in a comment they would call people, or link elsewhere.
     return "".join(f"\\{sign}" if sign in "\\`*_[]|~#@" else sign for sign in plain)

@@ -1,4 +1,4 @@
-"""What the jobs of one `plan` want to write: the second to want a name is told so."""
+"""Which names the jobs of one `plan` want to write, and which of them two jobs want for different paths."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from syncd.domain.plan import NOT_SETTLED
 
 
 class Wishes:
-    """The names that the jobs of one command want to write, in their order: the first one has a name."""
+    """The names that the jobs of one command want to write. A name on a site belongs to the first job that wants it."""
 
     def __init__(self) -> None:
         self._by_name: dict[tuple[str, str], tuple[str, Action]] = {}
 
     def foretold(self, site: str, finding: Finding) -> Finding:
-        """What waits for a name that these very plans settle may go in the same run, and says so."""
+        """Return the finding. If it waits for a name that one of these plans settles, it also says so.
+
+        Then the same run may go on with it, once that name is settled.
+        """
         # Of few findings only: each is compared with every name.
         if not finding.message.endswith(NOT_SETTLED.partition("{}")[2]):
             return finding
@@ -30,9 +33,10 @@ class Wishes:
         return replace(finding, message=f"{finding.message}; once this plan has settled it, the same run may go on")
 
     def sorted_out(self, site: str, job: str, actions: Sequence[Action]) -> tuple[tuple[Action, ...], list[Finding]]:
-        """The actions that are this job's, and a conflict for each name that an earlier one gives to another path.
+        """Return the actions that are this job's, and a conflict for each name that an earlier one gives another path.
 
-        What an earlier job or target sends in the same way is its own, and needs no second time.
+        An action that an earlier job or target sends in the same way is left out: it is needed only once. It is left
+        out as well, without a conflict, where one of the two actions is a deletion.
         """
         fresh, disputed = [], []
         for action in actions:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class AllJobs:
-    """What the plans of all jobs on all of their sites come to."""
+    """The plans of all jobs on all of their sites, added up."""
 
     codes: set[int] = field(default_factory=set)
     plans: list[dict[str, Any]] = field(default_factory=list)
@@ -33,14 +33,17 @@ class AllJobs:
     wishes: Wishes = field(default_factory=Wishes)
 
     def fail(self, job: str, target: str, error: SyncdError) -> None:
-        """A site or source that refuses ends its own part only, as in a cycle; the exit code tells it."""
+        """Note that one plan could not be made because a source or site refused. As in a cycle, the other plans go on.
+
+        The exit code tells it.
+        """
         self.codes.add(error.exit_code)
         self.failed.append({"job": job, "target": target, "error": error.message, "hint": error.hint})
         self.errors.append((job, target, error))
         self.parts.append(Part(job=job, target=target, rows=(), notes=(error.message,)))
 
     def take(self, job: str, target: str, site: str, planned: PlannedPass) -> tuple[Finding, ...]:
-        """One more plan. Returns: all that there is to say of it."""
+        """Add one plan, without the actions that an earlier job sends already. Returns: all findings to be shown."""
         from syncd.reconcile.saved_plan import actions_of
 
         # A plan shows both jobs the same site; in a sync the second one finds what the first has written.
@@ -61,7 +64,10 @@ class AllJobs:
 
 
 def each_plan(app: App, jobs: list[str], all_jobs: AllJobs) -> Iterator[tuple[str, str, PlannedPass]]:
-    """The plan of each job on each of its targets; one that cannot be made is told to `all_jobs`."""
+    """Yield the plan of each job on each of its targets; a plan that cannot be made goes to `all_jobs.fail`.
+
+    `jobs`: their names; empty: all. Raises `ConfigError` for a job that is not there.
+    """
     from syncd.reconcile.cycle import Cycle
     from syncd.reconcile.observe.observation_cache import ObservationCache
     from syncd.reconcile.planned_pass import Look

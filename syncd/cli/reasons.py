@@ -1,4 +1,4 @@
-"""`--reason`: what overrides a safeguard says why."""
+"""`--reason`: whoever overrides a safeguard has to say why."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ Reason = Annotated[
 
 
 def required_reason(given: str | None, what: str) -> str:
-    """`given`, or the reason for `what` that a person types when asked at the terminal.
+    """Return the reason for `what`: the one given, or the one that a person types when asked at the terminal.
 
-    Raises `ConfigError` for none, or one that is no line of text.
+    The lines of the audit trail from here on carry it. Raises `ConfigError` for none, or for one that is not a single
+    line of at most 500 characters.
     """
     # A script has nobody to answer. The question goes to stderr, so a redirected stdout neither hides nor holds it.
     if given is None and sys.stdin.isatty() and sys.stderr.isatty():

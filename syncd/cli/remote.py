@@ -22,7 +22,7 @@ TokenFile = Annotated[
 
 
 def remote(server: str | None, token_file: Path | None) -> ApiClient | None:
-    """A client of the daemon; None where none is asked for. Raises `ConfigError`."""
+    """Return a client of the daemon at `server`; None if no `--server` was given. Raises `ConfigError`."""
     if server is None:
         # Who gives a token means a daemon. Without it the command would act on the ledger, as the user of this machine.
         if token_file is not None:

@@ -84,7 +84,7 @@ def report(
 
 
 def _in_a_column(key: str, text: str) -> str:
-    """What identifies a version is its beginning; everything else is cut where it would push the rest away."""
+    """Shorten a cell of a table: a version to the 12 characters that identify it, all else on a terminal to 40."""
     return text[:12] if key == "version" else shortened(text, 40)
 
 

@@ -14,7 +14,7 @@ from syncd.report.grouping import Problem, grouped_by_cause, names_in_words, pro
 
 
 class ReportOutput:
-    """What reports say, kept as text: a report of ten thousand secrets is no longer needed once it has spoken."""
+    """Collect the output of finished cycles as text or JSON rows, so that no report of ten thousand secrets is kept."""
 
     def __init__(self, *, as_json: bool) -> None:
         import structlog
@@ -30,7 +30,7 @@ class ReportOutput:
         self._codes: set[int] = set()
 
     def take(self, report: SyncReport) -> None:
-        """A cycle ended."""
+        """Add the report of a cycle that ended. Its log events and traces are sent at once."""
         from syncd.reconcile.record.report import counts
 
         done, key = counts(report), (report.job, report.target)
@@ -48,7 +48,7 @@ class ReportOutput:
             self._errors[key] = report.error
 
     def show(self, order: list[tuple[str, str]]) -> int:
-        """Everything that was told, in this order; the exit code."""
+        """Print all that was collected, in this order of (job, target). Returns: the exit code."""
         self._traces.close()
         keys = [key for key in order if key in self._said]
         if self._as_json:
@@ -64,7 +64,7 @@ class ReportOutput:
 
 
 IN_WORDS = {"rule": "break a rule", "unreadable": "not readable"}
-"""Of counts whose name in JSON is no word for people."""
+"""Words for people, for counts whose name in JSON is not plain."""
 SHOWN = FAILING_KINDS | {
     FindingKind.WITHHELD,
     FindingKind.TAKEN_BACK,
@@ -86,7 +86,10 @@ SHOWN = FAILING_KINDS | {
 def problems(
     findings: Iterable[Finding], report: SyncReport | None, failures: Iterable[ReadFailure] = ()
 ) -> Iterator[str]:
-    """What a person should look at, each cause with its fix."""
+    """Yield lines about what a person should look at, each cause with its fix.
+
+    `failures`: counts only without a `report`, which has its own.
+    """
     return problem_lines(_problems(tuple(findings), report, report.failures if report else failures))
 
 

@@ -98,9 +98,10 @@ def _roll_back(
     reason: str,
     refused: list[str] | None = None,
 ) -> dict[tuple[str, str], str]:
-    """Find every older version before anything is kept. Returns: the version that each path gets.
+    """Find every older version, and only then keep the rollbacks, together with their lines of the audit trail.
 
-    `refused`: takes what cannot go back, in words, and the rest goes; None: all of it or nothing.
+    `refused`: gets what cannot be rolled back, in words, and the rest is; None: all of it or nothing.
+    Returns: the version that each (source, path) gets. Raises `ConfigError` for an `until` that has passed.
     """
     from syncd.domain.audit import CAUSE
     from syncd.reconcile.rollback import Terms, replaced_by, rollbacks_to

@@ -67,7 +67,10 @@ def _chosen(app: App, rule_id: str | None) -> tuple[GovernanceRule, ...]:
 
 
 def _recheck(app: App) -> None:
-    """Read what was not judged, under the lock of each site, and note what comes out; nothing is sent."""
+    """Read the values that a rule was not judged on yet, under the lock of each site, and keep what comes out.
+
+    Nothing is sent. A paused job is passed over with a warning.
+    """
     from syncd.domain.ports import WhileWaiting
     from syncd.reconcile.observe.observation_cache import ObservationCache
     from syncd.reconcile.plan.comparisons import CycleState

@@ -1,4 +1,4 @@
-"""`syncd demo` and `syncd sandbox`: the whole thing on this machine."""
+"""`syncd demo` and `syncd sandbox`: try syncd out, with its sources and targets on this machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def say(text: str) -> None:
-    """Lines of our own on stdout."""
+    """Print a text of one or more lines on stdout."""
     for line in text.split("\n"):
         show(line)
 

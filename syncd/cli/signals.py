@@ -11,7 +11,10 @@ from syncd.cli.context import Context
 
 
 class Signals:
-    """SIGTERM and SIGINT ask the running command to settle what is in flight and leave."""
+    """Handle SIGTERM and SIGINT: the running command settles the requests in flight and then ends.
+
+    A second signal ends it at once, and so does the first one for a command that only looks (`KeyboardInterrupt`).
+    """
 
     def __init__(self) -> None:
         self.number = 0

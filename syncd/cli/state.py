@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Look at the ledger of ids, and set it right.", no_args_is_help=True)
 MOST_BYTES = 1024 * 1024 * 1024
-"""Of an export: some million secrets."""
+"""Most bytes of an export that are read: some million secrets."""
 
 
 @app.callback()

@@ -134,7 +134,7 @@ def thaw(context: typer.Context, name: Name, *, target: Target = None) -> int:
 
 
 def _overriding(app: App, record: Record, *, delete: bool) -> str:
-    """Which safeguard it overrides to forget this secret; empty for none."""
+    """Say which safeguard is overridden by forgetting this secret; empty if none is."""
     if delete:
         return "state forget --delete"
     # Its row alone tells that the value at Wix is somebody else's, and how often it was put back. A change may not have

@@ -43,7 +43,11 @@ def join_site(
 
 
 def _see_that_they_are_one(app: App, old: str, new: str, moving: tuple[Record, ...]) -> None:
-    """Ask the site: the same ids are what two keys of one site have in common. Raises `ConfigError`, `TargetError`."""
+    """Raise `ConfigError` unless the site shows at least one secret id under both keys: then they are one site.
+
+    `moving`: the records under `old`; they stand for its listing where no target has this key any more.
+    Raises `TargetError`, too.
+    """
     names = {settings.site: name for name, settings in app.settings.targets.items()}
     held = {str(record.remote_id) for record in moving if record.remote_id}
     # A key that no target has any more cannot log in; what the ledger holds under it stands for its listing.
@@ -84,7 +88,10 @@ def rename_owner(
 
 
 def _lock_all_sites(app: App, stack: ExitStack) -> None:
-    """No cycle is under way until `stack` ends: it would write rows back as it read them. Raises `LedgerBusy`."""
+    """Lock all sites until `stack` ends. Raises `LedgerBusy`.
+
+    A cycle that is under way meanwhile would write rows back as it had read them before.
+    """
     # Also where no row is yet: a cycle that begins there now would work with what was true before.
     sites = {record.site for record in app.ledger.records()} | {app.site_of(name) for name in app.settings.targets}
     for site in sorted(sites):

@@ -26,13 +26,13 @@ WAIT = timedelta(minutes=5)
 
 
 def locked(app: App, site: str) -> AbstractContextManager[SiteJournal]:
-    """The site, for this command alone. Raises `LedgerBusy` after `WAIT`."""
+    """Lock a site for this command alone. Raises `LedgerBusy` if another process holds it for longer than `WAIT`."""
     meanwhile = WhileWaiting(Context.stop.is_set, app.runtime.waits)
     return app.ledger.lock(site, holder="syncd state", wait=WAIT, meanwhile=meanwhile)
 
 
 def found_record(app: App, name: str, target: str | None) -> Record:
-    """The one record of this name. Raises `ConfigError`."""
+    """Return the one record of this name. Raises `ConfigError` for none, for several, and for an unknown target."""
     if target is not None and target not in app.settings.targets:
         raise ConfigError(
             f"there is no target {target}", hint=f"the targets are {', '.join(sorted(app.settings.targets))}"

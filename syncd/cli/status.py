@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 NEXT = {"held": "after a release"}
-"""When a problem that has no delay is tried again, by its kind."""
+"""When a problem without a time for its next try is tried again, by its kind; all others: in the next cycle."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -83,7 +83,7 @@ def _show_strays(found: list[dict[str, Any]]) -> None:
 
 
 def _show_rollbacks(app: App, job: str | None, target: str | None) -> None:
-    """What a person took back, until when and why: nothing of it fails, and somebody has to end it."""
+    """Show what a person rolled back, until when and why. Nothing of it is a failure, and somebody has to end it."""
     from syncd.reconcile.rollback_reach import reach_of
 
     rollbacks = app.ledger.decisions.rollbacks()
@@ -102,7 +102,7 @@ def _show_rollbacks(app: App, job: str | None, target: str | None) -> None:
 
 
 MOST_ROLLBACKS = 20
-"""Lines about rollbacks; a whole job may have been taken back."""
+"""Most lines about rollbacks that are shown; all secrets of a job may have been rolled back."""
 
 
 def _entry_row(entry: dict[str, Any], now: datetime) -> list[str]:
@@ -132,14 +132,17 @@ def _why_late(entry: dict[str, Any]) -> str:
 
 
 def _why_stale(entry: dict[str, Any], now: datetime) -> str:
-    """Why nobody knows whether the sites are as their sources are: nothing has looked for longer than it should."""
+    """Say that no cycle has looked for too long, if the status `stale` is among the entry's secrets; else empty."""
     if "stale" not in entry["secrets"]:
         return ""
     return f"no cycle has looked since {ago(entry['last_run_at'], now)}: does syncd run go on? At once: syncd sync"
 
 
 def _problem_rows(problems: list[OpenProblem], targets: dict[str, str], now: datetime) -> Iterator[list[str]]:
-    """What keeps failing, one row a cause. `targets`: their names by site."""
+    """Yield the rows of the table of problems; many problems of one cause share a row.
+
+    `targets`: the names of targets by site.
+    """
     pairs = [(_as_problem(problem), problem) for problem in problems]
     rows = {id(problem): row for problem, row in pairs}
     for group in grouped_by_cause(problem for problem, _ in pairs):

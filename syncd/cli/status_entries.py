@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 NOTHING: Mapping[str, int] = {}
 PROBE = "(probe)"
-"""The job of scratch secrets."""
+"""The job name in records of the scratch secrets that `syncd check --probe` writes."""
 LEFT_OVER = "no job sends these there any more"
 
 
@@ -55,7 +55,7 @@ def _never_arrived(app: App) -> dict[tuple[str, str], Counter[str]]:
 
 
 def left_over(app: App) -> Iterator[dict[str, Any]]:
-    """Records of jobs that send nothing to their site any more, by job and target as they were."""
+    """Yield an entry for each job and target whose records are left though the job sends nothing there any more."""
     served = app.served
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in app.ledger.records():
@@ -88,7 +88,10 @@ def _records_by_job(app: App) -> dict[tuple[str, str], list[Record]]:
 
 
 def _tally(app: App, records: list[Record], never_arrived: Mapping[str, int] = NOTHING) -> dict[str, int]:
-    """`never_arrived`: how many more there are that the ledger has no row of, by status."""
+    """Count the records by status.
+
+    `never_arrived`: how many more there are that the ledger has no row of, by status.
+    """
     tally = Counter(never_arrived)
     now, served = app.runtime.clock(), app.served
     for record in records:
@@ -104,7 +107,10 @@ def _oldest(records: list[Record]) -> Any:
 
 
 def _next_run(schedule: Any, last: Any, now: Any) -> Any:
-    """When the daemon would run it next, by its schedule."""
+    """Return when the daemon would run a job next by its schedule; None for a job without one.
+
+    `last`: when the run began from which the schedule counts; None before the first one.
+    """
     from zoneinfo import ZoneInfo
 
     from syncd.config.cron import fires

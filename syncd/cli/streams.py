@@ -9,9 +9,9 @@ from typing import TextIO
 
 
 def prepare_streams() -> None:
-    """Give the process the standard streams that it was started without, and write UTF-8 to what is no terminal.
+    """Open the standard streams that the process was started without; write UTF-8 to a stream that is no terminal.
 
-    Closed ones would leave their numbers to the next files that are opened, the ledger among them.
+    The number of a closed stream would go to the next file that is opened, and this may be the ledger.
     """
     while (number := os.open(os.devnull, os.O_RDWR)) < 3:
         # Python closes what it opens in child processes (PEP 446); standard streams are never closed there.
@@ -28,5 +28,8 @@ def prepare_streams() -> None:
 
 
 def write_no_more(stream: TextIO) -> None:
-    """Throw away what a stream takes no more; else the process would end in an error of Python's own."""
+    """Drop whatever is still written to a stream that takes no more.
+
+    Otherwise Python would report an error of its own when the process ends.
+    """
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

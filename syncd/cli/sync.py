@@ -83,7 +83,10 @@ def sync(
 
 
 def _is_due(app: App, name: str) -> bool:
-    """Was each site of the job worked on when its schedule last said so?"""
+    """Has the job's schedule come round since the last run on one of its sites?
+
+    A site without a run makes the job due. A job without a schedule never is. A run that was cut off does not count.
+    """
     from zoneinfo import ZoneInfo
 
     from syncd.config.cron import is_due

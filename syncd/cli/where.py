@@ -17,11 +17,11 @@ from syncd.errors import ConfigError
 
 COLUMNS = ("status", "site", "target", "name", "version", "arrived_at", "request_id")
 LOOK = 1.0
-"""Seconds from one look at the ledger to the next while it waits."""
+"""Seconds between two looks while `--wait` waits."""
 
 
 MOST_CAUSES = 3
-"""Causes that are told; a status or the page has them all."""
+"""Most causes that are shown; `syncd status` or the daemon's page has them all."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -73,7 +73,10 @@ def where(
 
 
 def _say_what_lacks(rows: list[dict[str, Any]], of: int, version: str | None) -> None:
-    """How many sites have it not, and why, as far as somebody has to do something about it."""
+    """Tell on stderr how many sites lack the secret or the version, and why, with the fix where a person has to act.
+
+    `rows`: those that lack it. `of`: how many rows there are in all.
+    """
     taken_back = [row for row in rows if row["status"] == "rolled_back"] if version is None else []
     if taken_back:
         versions = " or ".join(sorted({str(row["version"]) for row in taken_back}))

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def working(context: Context) -> Iterator[App]:
-    """The app for a command that writes: events logged, a signal settles what is in flight, a bar on a terminal."""
+    """Open the app for a command that writes: events are logged, a terminal gets a progress bar. Raises `SyncdError`.
+
+    While the block runs, a first signal only sets `Context.stop`: the command settles what is in flight and then ends.
+    """
     import structlog
 
     from syncd.domain.audit import CAUSE
@@ -56,7 +59,7 @@ def _bar(app: App) -> Iterator[None]:
 
 
 class _Bar:
-    """Moves a progress bar, and passes on what it observes."""
+    """Move a progress bar, and pass every call on to the observer that it wraps."""
 
     def __init__(self, progress: Progress, inner: CycleObserver) -> None:
         self._progress, self._inner = progress, inner

@@ -1,4 +1,4 @@
-"""The whole surroundings on one machine: an emulated Wix, a real OpenBao, an AWS emulator.
+"""All that syncd needs around it, on one machine: an emulated Wix, a real OpenBao, an AWS emulator.
 
 For `syncd demo`, `syncd sandbox` and the tests; nothing of it is used when syncing.
 """

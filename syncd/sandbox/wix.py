@@ -33,7 +33,7 @@ class Fault:
     seconds: float = 0.0
     """For `slow` the delay, for `429_retry_after` the header."""
     on: Callable[[], None] | None = None
-    """Called in the middle of it (the tests kill their client here)."""
+    """Called while a request with this fault is handled (the tests kill their client here)."""
 
 
 @dataclass(kw_only=True)
@@ -86,7 +86,10 @@ class Wix:
         return app_id, secret
 
     def fault(self, kind: str, method: str = "", **more: Any) -> Fault:
-        """Let the next matching requests go wrong."""
+        """Let the next matching requests go wrong. Raises ValueError for an unknown kind.
+
+        `more`: other fields of `Fault`.
+        """
         if kind not in KINDS:
             raise ValueError(kind)
         fault = Fault(kind=kind, method=method, **more)
@@ -95,7 +98,7 @@ class Wix:
         return fault
 
     def commit_late(self) -> int:
-        """Let the requests that were lost on their way take effect now."""
+        """Let the requests that were lost on their way (`late`) take effect now. Returns: how many there were."""
         with self.lock:
             waiting, self.late = self.late, []
         for commit in waiting:
@@ -109,7 +112,7 @@ class Wix:
         return sum(1 for request in self.seen if request.method in methods and CALLS in request.path)
 
     def take_fault(self, method: str) -> Fault | None:
-        """The fault for a request of this method, used up."""
+        """Return the fault for a request of this method, and use it up by one; None if there is none."""
         with self.lock:
             fault = next((f for f in self.faults if f.method in {"", method} and f.times > 0), None)
             if fault is not None:
@@ -129,7 +132,7 @@ class Wix:
         return {"access_token": token, "token_type": "Bearer", "expires_in": TOKEN_SECONDS}
 
     def authenticated(self, headers: Any) -> str:
-        """The site that a request is for. Raises `Refusal`."""
+        """Return the id of the site that a request is for, by its headers. Raises `Refusal`."""
         given, site_id = headers.get("Authorization") or "", headers.get("wix-site-id")
         if headers.get("wix-account-id"):
             raise Refusal(400, "INVALID_ARGUMENT", "a site id and an account id exclude each other")

@@ -11,7 +11,7 @@ from syncd.sandbox.wix_site import Refusal
 
 
 def control(wix: Wix, method: str, path: str, body: dict[str, Any]) -> tuple[int, object]:
-    """Answer one request, for people who try syncd out and for tests."""
+    """Answer one request, for people who try syncd out and for tests. Returns: status and content of the answer."""
     call = path.removeprefix("/_sandbox/").strip("/")
     if (method, call) == ("GET", "requests"):
         return 200, [asdict(request) for request in wix.seen]

@@ -147,7 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(status, answer or {})
 
     def _refused_early(self, fault: Fault, seen: Seen) -> bool:
-        """Answers that come before anything was done."""
+        """Send the answer of a fault that refuses a request before anything is done. Returns: was it such a fault?"""
         if fault.kind == "html":
             self._send_raw(200, b"<html><body>Please sign in to the proxy</body></html>", "text/html")
             return True
@@ -195,14 +195,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def handle_one_request(self) -> None:
-        """A client that went away is no event here."""
+        """Handle one request; a client that went away is not reported."""
         try:
             super().handle_one_request()
         except (OSError, ValueError):
             self.close_connection = True
 
     def finish(self) -> None:
-        """The same for the end of a connection."""
+        """End a connection; a client that went away is not reported."""
         with suppress(OSError, ValueError):
             super().finish()
 
@@ -213,7 +213,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 256
 
     def handle_error(self, *_: object) -> None:
-        """A dropped connection is no event here."""
+        """Print nothing: a dropped connection is not reported."""
 
 
 @contextmanager

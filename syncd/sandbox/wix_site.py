@@ -1,4 +1,4 @@
-"""What the emulated Wix knows: sites, their secrets under Wix's law, who may ask, and the quota."""
+"""One site of the emulated Wix: its secrets, with Wix's rules for names and values, its options and its quota."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Site:
         return name == other or (self.options.case_insensitive and name.casefold() == other.casefold())
 
     def admit(self) -> None:
-        """Count a request. Raises `Refusal` above the quota."""
+        """Count a request. Raises `Refusal` above the quota, and where the Members Area is off."""
         with self._lock:
             now = self._clock()
             while self._accepted and self._accepted[0] <= now - self.options.quota_window:
@@ -183,7 +183,7 @@ class Site:
         return {"value": stored.value}
 
     def listing(self) -> dict[str, object]:
-        """ListSecretInfo, as late as the options say; an empty site answers without the field."""
+        """Answer ListSecretInfo, as late as the options say; an empty site answers without the field `secrets`."""
         with self._lock:
             shown = [
                 stored

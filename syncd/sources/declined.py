@@ -17,13 +17,13 @@ class Declined:
         self._until: dict[str, float] = {}
 
     def add(self, what: str) -> None:
-        """It was refused just now."""
+        """Note that the server refused this ability just now."""
         self._until[what] = self._steady() + REST_SECONDS
 
     def discard(self, what: str) -> None:
-        """It was not refused after all."""
+        """Take a refusal back: the server did not refuse this ability after all."""
         self._until.pop(what, None)
 
     def __contains__(self, what: str) -> bool:
-        """Was it refused within the last hour?"""
+        """Did the server refuse this ability within the last hour?"""
         return self._steady() < self._until.get(what, float("-inf"))

@@ -1,6 +1,6 @@
-"""Where secrets come from: one package or module per kind of source."""
+"""Limits of listings that several modules share."""
 
 PAGE = 100
 """Secrets that one ListSecrets call tells of at most (AWS reference)."""
 LISTING_SECONDS = 120.0
-"""For one rule's listing: a peer that goes on for ever is left."""
+"""Longest time for the listing of one rule, in seconds: a peer whose listing never ends is given up."""

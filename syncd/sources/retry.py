@@ -14,9 +14,12 @@ from syncd.errors import SourceUnavailable
 T = TypeVar("T")
 TRIES = 3
 TRIED_FOR = 20.0
-"""Seconds in which a passing fault is tried again; a source that asks to wait is asked as often as that takes."""
+"""Seconds within which a passing fault is tried again. A source that asks to wait is asked as often as fits in."""
 LONGEST_WAIT = 10.0
-"""Seconds from one try to the next at most: one that asks for longer is asked earlier, and says so again."""
+"""Longest requested wait that is kept, in seconds; a random wait of up to 3 seconds is added.
+
+A source that asks for longer is asked earlier, and may then ask to wait again.
+"""
 _GROWING = wait_random_exponential(multiplier=0.2, max=3)
 
 
@@ -33,19 +36,25 @@ def _is_over(state: RetryCallState) -> bool:
 
 
 def _wait(state: RetryCallState) -> float:
-    """Seconds: as the source says, and a little longer each in its own way, because many wait."""
+    """Return the seconds before the next try: what the source asks for, and a growing random time on top.
+
+    The random time differs from caller to caller, because many wait at once.
+    """
     error = _unavailable(state)
     return min(LONGEST_WAIT, error.retry_after if error else 0.0) + _GROWING(state)
 
 
 class FailFast:
-    """Asks for many things until the source as a whole does not answer; the rest then fails without asking."""
+    """Make many calls to one source. Once the source as a whole does not answer, the rest fails without asking."""
 
     def __init__(self) -> None:
         self._gone: SourceUnavailable | None = None
 
     def __call__(self, call: Callable[[], T]) -> T:
-        """The call's result. Raises what it raises, and again what said that asking is no use."""
+        """Make the call and return its result. Raises what the call raises.
+
+        After a `SourceUnavailable` with `whole`, no further call is made, and the same error is raised again.
+        """
         if self._gone is not None:
             raise self._gone
         try:
@@ -58,11 +67,11 @@ class FailFast:
 
 
 def retried(call: Callable[[], T], stop: threading.Event) -> T:
-    """What the call returns. One that ends in a passing `SourceUnavailable` is made up to three times in all.
+    """Return what the call returns. If it raises a passing `SourceUnavailable`, it is made up to three times in all.
 
-    Raises what the last call raised. A call that stalled until its time was up is not made again; one that was asked
-    to wait is made again for as long as that takes, within the time, and then nothing more is asked.
-    `stop`: set when the process ends.
+    A call that stalled until its timeout is not repeated. A source that asks to wait is asked more often, for up
+    to 20 seconds; after them its error is marked `whole`, so that nothing more is asked.
+    `stop`: set when the process ends; then no further try follows. Raises what the last call raised.
     """
 
     def pause(seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""The proxy and the trusted certificates for an address: one law for Wix, Vault and AWS."""
+"""The proxy and the trusted certificates for an address, by the same rules for Wix, Vault and AWS."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ PROXY_HINT = (
 
 
 def proxy_for(address: str, environ: Mapping[str, str] = os.environ) -> str | None:
-    """The proxy's URL for an address; None for none. `NO_PROXY` takes hosts, domains, IP addresses and networks.
+    """Return the proxy's URL for an address; None for none. `NO_PROXY` takes hosts, domains, IP addresses and networks.
 
-    As curl does (its manual, "Environment"): `https_proxy`, `http_proxy`, then `all_proxy`, small letters first.
+    As curl does (its manual, "Environment"): `https_proxy` or `http_proxy`, by the address's scheme, then `all_proxy`;
+    of each the small letters first.
     Raises `ConfigError` that names the variable, and nothing of what it holds: a proxy's address may have a password.
     """
     parts = urlsplit(address)
@@ -49,7 +50,7 @@ def is_proxy_address(url: str) -> bool:
 
 
 def see_certificates(what: str, file: str) -> None:
-    """Is this a file of certificates? Raises `ConfigError` that names `what` if it is none, or cannot be read."""
+    """Check that a file holds certificates. Raises `ConfigError` that names `what` if not, or if it cannot be read."""
     try:
         # Tried before anything is asked: at the first request it would be told as a fault of the network.
         ssl.create_default_context(cafile=file)
@@ -61,7 +62,7 @@ def see_certificates(what: str, file: str) -> None:
 
 
 def see_key_pair(what: str, cert: str, key: str) -> None:
-    """Are these files a certificate and its key? Raises `ConfigError` that names `what` if not."""
+    """Check that two files are a certificate and its key. Raises `ConfigError` that names `what` if not."""
     try:
         # Without a password given, OpenSSL would ask for one at the terminal.
         ssl.create_default_context().load_cert_chain(cert, key, password=lambda: b"")
@@ -88,7 +89,7 @@ def _is_excepted(host: str, port: int | None, given: tuple[str, str] | None) -> 
 
 
 def _fits(host: str, port: int | None, entry: str) -> bool:
-    """Does one entry of `NO_PROXY` name this host? One that is nothing known names nobody, as with curl."""
+    """Does one entry of `NO_PROXY` name this host? As with curl, an entry of no known form names no host."""
     if entry == "*":
         return True
     try:

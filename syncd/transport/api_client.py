@@ -19,13 +19,13 @@ from syncd.transport.httpx_limits import bounded_body, deadline
 from syncd.transport.private_files import read_bounded
 
 SECONDS = 70.0
-"""For one answer: `where --wait` asks again by itself, a rollback runs a cycle."""
+"""Longest time for one answer, in seconds: a rollback runs a cycle meanwhile; `where --wait` asks again by itself."""
 MOST_TOKEN_BYTES = 64 * 1024
 MOST_BYTES = 64 * 1024 * 1024
-"""Of an answer: where a secret is, on all of ten thousand sites."""
+"""Most bytes of one answer: where a secret is, on all of ten thousand sites."""
 NOT_OURS = "its answer is none of a daemon's"
 KINDS: tuple[type[SyncdError], ...] = (ConfigError, SecretError, SourceError, TargetError, PlanMoved, LedgerError)
-"""What a refusal is here, by the exit code that the daemon tells."""
+"""The errors that a refusal of the daemon may be raised as; the exit code that the daemon tells decides."""
 
 
 class ApiClient:
@@ -51,14 +51,17 @@ class ApiClient:
         self._headers = {"Authorization": f"Bearer {token}"}
 
     def rows(self, path: str, keys: Collection[str], /, **query: str) -> list[dict[str, Any]]:
-        """The rows of `GET /api/v1/PATH`, each with these keys. Raises `SyncdError` as the daemon means it."""
+        """Return the rows of `GET /api/v1/PATH`, each with at least these keys.
+
+        Raises the kind of `SyncdError` that the daemon tells, and `SourceError` where no daemon answers.
+        """
         content = self._asked("GET", path, params=query)
         if not isinstance(content, list) or not all(_has(row, keys) for row in content):
             raise self._no_daemon(NOT_OURS)
         return content
 
     def said(self, path: str, body: Mapping[str, Any]) -> str:
-        """What `POST /api/v1/PATH` came to, in words. Raises `SyncdError` as the daemon means it."""
+        """Return what `POST /api/v1/PATH` did, in words. Raises as `rows` does."""
         content = self._asked("POST", path, json=body)
         said = content.get("message") if isinstance(content, dict) else None
         if not isinstance(said, str):
@@ -94,7 +97,7 @@ class ApiClient:
 
 
 def _address(server: str) -> tuple[str, str]:
-    """Its origin, which may be shown, and the whole address. Raises `ConfigError`."""
+    """Check the daemon's address. Returns: its origin, which may be shown, and all of it. Raises `ConfigError`."""
     with suppress(ValueError):
         parts = urlsplit(server)
         # Read to see that it is one: a port that is none raises.

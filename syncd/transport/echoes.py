@@ -13,7 +13,7 @@ END = "\0"
 RUN = 8
 """Characters in a row that a text and a secret do not share by chance."""
 SHORTEST = 6
-"""Characters; a shorter secret is in too many texts by chance, and a text that holds it tells nothing."""
+"""Shortest secret, in characters, that is looked for: a shorter one is in many texts by chance, which tells nothing."""
 
 
 def _forms(secret: str) -> Iterable[str]:
@@ -33,7 +33,10 @@ def _all_forms(secret: str) -> str:
 
 
 def echoes(text: str, secrets: Iterable[str], run: int = RUN) -> bool:
-    """Is a run of the text also in one of the secrets, in whatever case or encoding? `run`: of how many characters."""
+    """Has the text `run` characters in a row that are also in one of the secrets, in whatever case or encoding?
+
+    A shorter text is looked for as a whole. Secrets of fewer than 6 characters are passed over.
+    """
     folded = text.casefold()
     runs = {folded[at : at + run] for at in range(max(1, len(folded) - run + 1))} if len(folded) >= run else set[str]()
     for secret in secrets:
@@ -49,16 +52,23 @@ def echoes(text: str, secrets: Iterable[str], run: int = RUN) -> bool:
 
 
 BLOCK = 12
-"""Characters in a row that are looked for; as many at the beginning all credentials of a kind have (`hvs.CAES…`)."""
+"""Characters of each part of a credential that is looked for.
+
+That many at its beginning are left out: all credentials of a kind have them in common (`hvs.CAES…`).
+"""
 LONG, SHARED = 256, 64
-"""Characters of a token that tells its kind and region first, and how many of them others have as well (AWS STS)."""
+"""Characters from which on a token is one that tells its kind and region first (AWS STS).
+
+`SHARED`: how many of its first characters other tokens have as well.
+"""
 ESCAPED = re.compile(rb"\\u00([0-7][0-9a-fA-F])")
 
 
 def holds(body: bytes, credential: str) -> bool:
     """Does an answer hold a credential that was sent with its request, or a long part of it, however it is written?
 
-    Looked at is the whole body, whatever it says: cheaper than each of its texts, and nothing of it is passed by.
+    The whole body is searched, whatever it says: that is cheaper than to search each of its texts, and passes none by.
+    A credential of fewer than 12 characters is not looked for.
     """
     whole, parts = _looked_for(credential)
     if not whole:

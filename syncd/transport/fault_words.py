@@ -38,10 +38,10 @@ DEPTH = 8
 
 
 def in_words(error: BaseException) -> str:
-    """What happened, as a clause: `connection refused`, `it is a folder`, `no answer in time`.
+    """Say what happened, as a clause: `connection refused`, `it is a folder`, `no answer in time`.
 
-    Libraries wrap what the system says; the first cause in the chain that says something is told. Of what nobody
-    knows the class's name is told, as words.
+    Libraries wrap what the system says: of the exceptions that led to this one, the first that is known is told. If
+    none is known, the name of the exception's class is told, as words.
     """
     for link in _chain(error):
         if told := _told(link):
@@ -81,13 +81,13 @@ def _told(error: BaseException) -> str:
 
 
 def why_not_trusted(error: BaseException) -> str:
-    """What OpenSSL says of a certificate that was refused, in brackets to be added; empty where that is not told."""
+    """Return why OpenSSL refused a certificate, in brackets, to be added; empty where that is not told."""
     found = next((one for one in _within(error) if isinstance(one, ssl.SSLCertVerificationError)), None)
     return f" ({found.verify_message})" if found is not None and found.verify_message else ""
 
 
 def proxy_status(error: BaseException) -> str:
-    """With which status a proxy refused to lead on, in brackets to be added; empty where it did not answer."""
+    """Return the status with which a proxy refused to lead on, in brackets, to be added; empty without one."""
     # http.client tells it in a sentence, with the proxy's own words behind it.
     found = (re.search(r"Tunnel connection failed: ([0-9]{3})\b", str(one)) for one in _within(error))
     return next((f" (HTTP {match[1]})" for match in found if match), "")

@@ -1,4 +1,4 @@
-"""Clients over httpx, for Wix and for whatever else is posted to: whom they believe, and which way they take."""
+"""httpx clients for Wix and for other addresses: which certificates they trust, and which proxy they use."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from syncd.transport.httpx_limits import DeadlineTransport, deadline
 def client_for(
     base_url: str, *, seconds: float, connections: int = 1, ca_file: str = "", proxy: str | None = None
 ) -> httpx.Client:
-    """A client that verifies certificates, follows no redirect and keeps its connections.
+    """Make a client that verifies certificates, follows no redirect and keeps its connections.
 
-    `seconds`: of one call. `ca_file`: whose certificates are believed beside the usual ones. `proxy`: its URL; without
-    it the environment says which.
+    `seconds`: for each read and each write; for a whole exchange see `deadline`. `connections`: how many at most.
+    `ca_file`: certificates that are trusted beside the usual ones. `proxy`: its URL; without it the environment says
+    which.
     Raises `ConfigError` for plain http to another machine, and for a file or proxy that cannot be used.
     """
     if urlsplit(base_url).scheme != "https" and not is_loopback(base_url):
@@ -54,10 +55,10 @@ def client_for(
 
 
 def post(url: str, body: bytes, kind: str, *, seconds: float) -> int:
-    """Post to an address that syncd knows nothing of; return the status of its answer, which is not read.
+    """Post to an address that is neither a source nor a target; return the status. The answer's body is not read.
 
     `kind`: the body's content type. `seconds`: of the whole exchange.
-    Raises `ConfigError` as `client_for` does, `ConnectionError` with the kind of the cause where no answer came.
+    Raises `ConfigError` as `client_for` does, `ConnectionError` with the cause in words where no answer came.
     """
     try:
         # The status says all, and the answer's size fills no memory.
@@ -72,8 +73,9 @@ def post(url: str, body: bytes, kind: str, *, seconds: float) -> int:
 
 
 def _trusted(ca_file: str) -> ssl.SSLContext:
-    """What `SSL_CERT_FILE` or `SSL_CERT_DIR` name, else the certificates that come with httpx; and those of `ca_file`.
+    """Return a TLS context with the certificates that are trusted.
 
+    These are what `SSL_CERT_FILE` or `SSL_CERT_DIR` name, else those that come with httpx; and those of `ca_file`.
     Raises `OSError` and ValueError.
     """
     # Read here, because the client itself does not look at the environment.
@@ -87,7 +89,10 @@ def _trusted(ca_file: str) -> ssl.SSLContext:
 
 @functools.lru_cache(maxsize=8)
 def _usual(file: str | None, folder: str | None, _changed_at: int) -> ssl.SSLContext:
-    """One for all clients: to read the certificates takes as long as many requests, and nobody changes it."""
+    """Return one TLS context for all clients: reading the certificates takes as long as many requests.
+
+    Nobody changes the context. `_changed_at`: the file's modification time, so that a changed file is read again.
+    """
     return _made(file, folder)
 
 

@@ -1,7 +1,7 @@
-"""httpx over httpcore through its public doors: a deadline for a whole exchange, a company's CA and proxy.
+"""An httpx transport over httpcore's public API: a deadline for a whole exchange, a company's CA and proxy.
 
-httpx's own read timeout counts between two bytes only, and its own transport has no door to httpcore's network
-backend; this one is given a pool whose backend looks at the deadline (httpcore's documentation, "Network Backends").
+httpx's own read timeout counts between two bytes only, and its own transport gives no access to httpcore's network
+backend. This one has a pool whose backend looks at the deadline (httpcore's documentation, "Network Backends").
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _UNTIL = _Until()
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Limit all HTTP of this thread to `seconds` in total while the block runs; else httpx's timeout is raised.
+    """Limit all HTTP of this thread to `seconds` in total while the block runs; after them httpx raises a timeout.
 
     Not for nesting: the end of an inner block lifts the limit.
     """
@@ -90,7 +90,7 @@ class CertificateNotTrusted(httpx.ConnectError):
 
 
 class ProxyNotReached(httpx.ProxyError):
-    """The proxy itself cannot be reached; the message is where it is, without user and password."""
+    """The proxy itself cannot be reached; the message is its address, without user and password."""
 
     def __init__(self, proxy: str, *, stalled: bool) -> None:
         super().__init__(proxy)
@@ -115,9 +115,9 @@ class DeadlineTransport(httpx.BaseTransport):
     """Send requests over a pool of httpcore that keeps to `deadline`."""
 
     def __init__(self, *, trusted: ssl.SSLContext, connections: int, proxy: str | None = None) -> None:
-        """`trusted`: whose certificates are believed. `proxy`: its URL, with user and password where it asks for them.
+        """`trusted`: a TLS context with the trusted certificates. `connections`: how many at most.
 
-        Raises ValueError for a proxy that is none.
+        `proxy`: its URL, with user and password where it asks for them. Raises ValueError if it is no proxy's URL.
         """
         options: dict[str, Any] = {
             "ssl_context": trusted,
@@ -169,7 +169,7 @@ class DeadlineTransport(httpx.BaseTransport):
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Httpcore's errors as httpx's of the same names."""
+    """Turn httpcore's errors into httpx's of the same names; a refused certificate is `CertificateNotTrusted`."""
     try:
         yield
     except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:

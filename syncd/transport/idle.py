@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 IDLE_SECONDS = 5.0
-"""After so long a new connection costs less than the risk of the old one."""
+"""Seconds without use after which a new connection costs less than the risk of the old one."""
 
 
 class IdleWatch:

@@ -1,4 +1,4 @@
-"""Libraries without what they take along for a command line or a terminal of their own."""
+"""Import libraries without what they load only for a command line or a terminal of their own."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def without_rich(library: str) -> Iterator[None]:
-    """While `library` is imported, pretend that rich is not installed; both that import it work without it.
+    """Pretend, while `library` is imported, that rich is not installed. structlog and httpx work without it.
 
     structlog would load it for tracebacks that syncd never shows, httpx for its command line: 10 MB and 80 ms of
-    every start.
+    every start. Nothing is done if `library` or rich is loaded already.
     """
     # One of them is loaded: there is nothing left to save, and whoever uses rich must not lose it.
     if {library, "rich"} & set(sys.modules):

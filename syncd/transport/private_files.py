@@ -29,9 +29,10 @@ def is_special(path: Path) -> bool:
 
 @contextmanager
 def draft_in(folder: Path) -> Iterator[Path]:
-    """An empty new file (0600) under a name that nobody can foresee or leave behind for us; removed in the end.
+    """Make an empty new file (0600) in the folder, under a random name; at the end of the block it is removed, if left.
 
-    In a container every process has the same id, so a name is drawn at random. Raises `OSError`.
+    Nobody can foresee the name and put a file there first: in a container every process has the same id, so the name
+    is not made of it. Raises `OSError`.
     """
     _remove_stale(folder)
     draft = folder / f"{DRAFT}{secrets.token_hex(8)}{DRAFT_END}"
@@ -87,17 +88,17 @@ def publish(draft: Path, place: Path, *, only_new: bool = False) -> None:
 
 
 def read_bounded(path: Path, most: int) -> bytes:
-    """At most so many bytes of a file; a pipe without a writer is empty and holds nobody up. Raises `OSError`."""
+    """Read at most `most` bytes of a file. A pipe without a writer reads as empty, at once. Raises `OSError`."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(handle, "rb") as file:
         return file.read(most) or b""
 
 
 def narrow(path: Path) -> int | None:
-    """Take the file's rights from everybody but its owner. Returns: the rights that it had, if they were wider.
+    """Take the file's rights from everybody but its owner. Returns: the rights that it had, if wider; else None.
 
-    It is never opened: closing a file that SQLite has open in this process would drop SQLite's locks on it.
-    Raises `OSError` where that is refused.
+    The file is never opened: closing a file that SQLite has open in this process would drop SQLite's locks on it.
+    None also where there is no regular file. Raises `OSError` where the change is refused.
     """
     try:
         mode = path.stat().st_mode

@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from typing import Any
 
 CALL_SECONDS = 8.0
-"""From the request to the last byte of the answer."""
+"""Seconds from the request to the last byte of the answer."""
 MOST_BYTES = 16 * 1024 * 1024
-"""Of one answer: the metadata of some 40,000 secrets."""
+"""Most bytes of one answer: the metadata of some 40,000 secrets."""
 
 
 class Bounds(threading.local):
@@ -25,11 +25,11 @@ class Bounds(threading.local):
 
     until = float("inf")
     left = float("inf")
-    """Bytes; without end outside of a call."""
+    """Bytes that are left; no limit outside of a call."""
     broken = ""
     """Which bound ended the call, in words."""
     large = False
-    """It was the size."""
+    """Was it the size that ended the call?"""
 
 
 BOUNDS = Bounds()
@@ -37,7 +37,10 @@ BOUNDS = Bounds()
 
 @contextmanager
 def bounded() -> Iterator[Bounds]:
-    """Bound the calls that this thread makes inside. A broken bound is one of urllib3's own errors there."""
+    """Bound the calls that this thread makes while the block runs. A broken bound is raised as an error of urllib3's.
+
+    Which bound it was is told by `BOUNDS.broken` and `BOUNDS.large`, until the next call.
+    """
     before = BOUNDS.until, BOUNDS.left
     BOUNDS.until, BOUNDS.left = time.monotonic() + CALL_SECONDS, MOST_BYTES
     BOUNDS.broken, BOUNDS.large = "", False

@@ -14,7 +14,10 @@ PENDING = "AWSPENDING"
 
 
 def account_of(found: Sequence[dict[str, Any]]) -> str:
-    """Region and account, as the ARNs tell them: arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME."""
+    """Return `REGION:ACCOUNT` from the first ARN that tells them; empty for none.
+
+    An ARN is arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME.
+    """
     parts = [word(mapping(secret).get("ARN")).split(":") for secret in found]
     return next((f"{part[3]}:{part[4]}" for part in parts if len(part) > 5), "")
 
@@ -41,7 +44,10 @@ def date_of(moment: object) -> datetime | None:
 
 
 def document_of(entry: SourceEntry, answer: dict[str, Any]) -> ReadResult:
-    """What GetSecretValue, or one of BatchGetSecretValue's values, holds."""
+    """Return the value in an answer of GetSecretValue, or in one of the values of BatchGetSecretValue.
+
+    The result is a failure if the answer holds no value or no version id.
+    """
     # botocore hands on a string of its model as whatever the answer has there.
     value = next((answer[key] for key in ("SecretString", "SecretBinary") if answer.get(key) is not None), None)
     if not isinstance(value, str | bytes) or not word(answer.get("VersionId")):

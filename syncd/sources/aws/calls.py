@@ -21,9 +21,9 @@ class AwsCalls:
         stop: threading.Event | None = None,
         observe: Callable[[str], None] = lambda _call: None,
     ) -> None:
-        """`place`: what errors name. `stop`: set when the process ends. `observe` hears each call's name.
+        """`place`: how messages name this service. `stop`: set when the process ends.
 
-        `renewed` gives a client on other credentials, None where it has none.
+        `renewed`: returns a client on other credentials, or None if there are none. `observe`: hears each call's name.
         """
         self.place = place
         self._client = client
@@ -36,7 +36,10 @@ class AwsCalls:
         self._client.close()
 
     def ask(self, call: str, **arguments: Any) -> dict[str, Any]:
-        """The call's answer. Raises `Refused` about a secret, else `SourceError`."""
+        """Call AWS and return its answer.
+
+        Raises `Refused` for what AWS says of a secret or of who asks, `SourceError` for everything else.
+        """
         self._observe(call)
         used = self._client
         answer: dict[str, Any] = asked_with_renewal(
@@ -53,7 +56,10 @@ class AwsCalls:
             return getattr(client, call)(**arguments)
 
     def _renew(self, refused: Any) -> bool:
-        """Is there another client than the refused one? Of threads that were refused together one makes it for all."""
+        """Is there a client now that is not the refused one? If not, make one.
+
+        Where several threads were refused together, one of them makes it for all.
+        """
         with self._renewing:
             if self._client is refused and (client := self._renewed()) is not None:
                 self._client = client

@@ -128,7 +128,10 @@ UNKNOWN_CODE = "another code"
 
 
 class Refused(Exception):
-    """An answer about one secret; `code` is AWS's. Never leaves the sources."""
+    """AWS refused a call because of a secret or of who asks. Never leaves the sources.
+
+    `code`: AWS's, or `UNKNOWN_CODE`. `is_about_kms`: the refusal is about a KMS key.
+    """
 
     def __init__(self, code: str, *, is_about_kms: bool = False, skew: timedelta = timedelta(0)) -> None:
         super().__init__(code)
@@ -139,9 +142,11 @@ class Refused(Exception):
 
 
 def asked_with_renewal(place: str, call: Callable[[], T], renew: Callable[[], bool], stop: threading.Event) -> T:
-    """The call's answer, a passing fault tried again; where the credentials are refused, once more on others.
+    """Return the answer of `call`. Passing faults are retried; where the credentials are refused, `renew` gets others.
 
-    Raises `Refused` about a secret, else `SourceError`.
+    `place`: how messages name the service. `renew`: returns whether there are other credentials now; then the call is
+    made once more. `stop`: set when the process ends.
+    Raises `Refused` for what AWS says of a secret or of who asks, else `SourceError`.
     """
     try:
         return retried(lambda: translated(place, call), stop)
@@ -152,7 +157,10 @@ def asked_with_renewal(place: str, call: Callable[[], T], renew: Callable[[], bo
 
 
 def translated(place: str, call: Callable[[], T]) -> T:
-    """What the call answers. Raises `Refused` for what AWS says of a secret or of who asks, else `SourceError`."""
+    """Make one call, bounded in time and size, with the SDK's exceptions as ours.
+
+    Raises `Refused` for what AWS says of a secret or of who asks, else `SourceError`.
+    """
     try:
         with bounded():
             return call()
@@ -202,7 +210,7 @@ def translated(place: str, call: Callable[[], T]) -> T:
 
 
 def _of_answer(place: str, error: ClientError) -> SourceError | Refused:
-    """What an error that AWS, or whoever answers in its place, gave as an answer means."""
+    """Return our error for an error answer, whether AWS gave it or something that answers in its place."""
     # A closed list: what a peer calls its error may hold what it was sent.
     given = str(error.response.get("Error", {}).get("Code", ""))
     code = given if given in KNOWN else UNKNOWN_CODE
@@ -222,7 +230,7 @@ def _of_answer(place: str, error: ClientError) -> SourceError | Refused:
 
 
 def _is_about_kms(error: ClientError, code: str) -> bool:
-    """Secrets Manager says so by a code of its own, or within a sentence that is not shown."""
+    """Is the refusal about a KMS key? Its code says so, or the text of a missing permission, which is not shown."""
     said = str(error.response.get("Error", {}).get("Message", ""))
     return code in KMS_CODES or (code in NOT_PERMITTED and "KMS" in said)
 
@@ -234,7 +242,10 @@ def _skew(error: ClientError) -> timedelta:
 
 
 def as_source_error(place: str, refused: Refused, needs: str) -> SourceError:
-    """What a refusal of the whole call means, each with its own fix."""
+    """Turn a refusal into a `SourceError` with its fix.
+
+    `place`: how the message names the service. `needs`: the permissions that the call takes, for the fix.
+    """
     code = refused.code
     # First: a clock that is off makes good credentials look expired or badly signed.
     if code in STALE and (words := skew_in_words(refused.skew)):

@@ -18,15 +18,15 @@ from syncd.sources.aws.errors import Refused, as_source_error
 from syncd.sources.aws.listing import NAME
 
 POLL_SECONDS = 5
-"""SQS waits this long for a message; less than a call's deadline, and a stop waits for it at most."""
+"""Seconds that SQS waits for a message: less than a call's deadline. A stop of the process waits for at most this."""
 BATCH = 10
 """Messages a call at most (ReceiveMessage reference)."""
 
 
 def names_in(body: str) -> frozenset[str]:
-    """The secrets that one message is about; empty for a message of another kind, and for a call that failed.
+    """Return the names of the secrets that one message is about; empty for other messages and for a call that failed.
 
-    CloudTrail writes what any caller asked for: only what is a name by AWS's own law is taken for one.
+    CloudTrail writes down what any caller asked for: only a text that AWS allows as a name is taken for one.
     """
     event = mapping(parsed(body.encode("utf-8", "surrogatepass")))
     event = mapping(json_in(event["Message"])) if "Message" in event else event  # by way of SNS
@@ -41,7 +41,7 @@ def names_in(body: str) -> frozenset[str]:
 
 
 def json_in(text_of_json: object) -> Any:
-    """JSON within a text of JSON."""
+    """Return the content of JSON that stands as a text within JSON; None if the text is no JSON."""
     try:
         return json.loads(text(text_of_json))
     # Some kilobytes of brackets are enough to exhaust the parser's stack.
@@ -60,7 +60,7 @@ class Queue:
         self._url = url
 
     def receive(self) -> tuple[frozenset[str], list[str]]:
-        """Names that changed, and the receipts to give back once they are in hand. Raises `SourceError`."""
+        """Wait for messages. Returns: the names that changed, and receipts to give to `done`. Raises `SourceError`."""
         answer = self._ask("receive_message", MaxNumberOfMessages=BATCH, WaitTimeSeconds=POLL_SECONDS)
         messages = [mapping(message) for message in answer.get("Messages") or ()]
         names = frozenset[str]().union(*(names_in(text(message.get("Body"))) for message in messages))

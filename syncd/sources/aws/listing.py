@@ -35,17 +35,26 @@ class AwsListing:
         """`name`: of the source. `owner_key`: which tag of a secret names its owner."""
         self._name, self._calls, self._owner_key = name, calls, owner_key
         self.kms_keys: dict[str, str] = {}
-        """By path, where it is not the account's own key: for the hint about a key that may not be used."""
+        """KMS keys by path, of secrets that do not use the account's own key.
+
+        For the hint about a key that may not be used.
+        """
 
     def snapshot(self, rule: Rule) -> Snapshot:
-        """What the rule selects; a page that fails leaves the listing incomplete."""
+        """List what the rule selects. A page that fails is a failure, and leaves the listing incomplete.
+
+        A path without a wildcard is not listed, but looked at with `find`.
+        """
         if not rule.path.has_wildcard:
             # ListSecrets may lag some minutes behind, DescribeSecret does not; for one name it costs one call, too.
             return self.find(rule, rule.path.text)
         return self._snapshot(rule, self._pages(rule), rule.path.text, "ListSecrets, 100 a call")
 
     def find(self, rule: Rule, path: str) -> Snapshot:
-        """DescribeSecret, for a name as AWS takes it; an ARN only where the rule itself names it."""
+        """Look at one secret with DescribeSecret. A text that is no name at AWS is absent, and nothing is asked.
+
+        An ARN is looked at only where the rule itself names it.
+        """
         # No secret has a name that AWS's law excludes: asking for it would make a fault of an event's odd text.
         if not (NAME.fullmatch(path) or (path == rule.path.text and SecretArn.parse(path))):
             return Snapshot(complete=True, mount=ACCOUNT, listing_method="DescribeSecret")
@@ -96,13 +105,19 @@ class AwsListing:
         )
 
     def account(self) -> str:
-        """The account of these credentials, asked anew: for a rule that found no secret that tells it."""
+        """Ask AWS for the region and account of these credentials (`REGION:ACCOUNT`); empty if it does not tell them.
+
+        For a rule that found no secret whose ARN tells them.
+        """
         with suppress(Refused, SourceError):
             return account_of(self._calls.ask("list_secrets", MaxResults=1).get("SecretList") or [])
         return ""
 
     def _pages(self, rule: Rule) -> Iterator[list[dict[str, Any]]]:
-        """ListSecrets, narrowed by the server as far as its filters go."""
+        """Yield the pages of ListSecrets, which AWS narrows by the rule's path and tags as far as its filters go.
+
+        Raises `Refused`, `SourceError`.
+        """
         # What AWS's filters do not take, or take otherwise, is compared here.
         asked = [("name", rule.path.prefix), *(("tag-key", key) for key, _ in rule.tags)]
         usable = dict(reversed([(key, text) for key, text in asked if FILTER.fullmatch(text)]))
@@ -133,7 +148,10 @@ class AwsListing:
         yield [described] if described else []
 
     def described(self, path: str) -> dict[str, Any] | None:
-        """DescribeSecret; None if there is no such secret, or it is scheduled for deletion."""
+        """Look at one secret with DescribeSecret, by name or ARN; None if there is none. Raises `SourceError`.
+
+        One that is scheduled for deletion is returned, with a `DeletedDate`.
+        """
         try:
             described = self._calls.ask("describe_secret", SecretId=path)
         except Refused as refused:

@@ -38,7 +38,7 @@ CONFIG = Config(
     read_timeout=8,
 )
 RENEWAL_SECONDS = 60.0
-"""At least so long between two sessions made anew on the same credentials."""
+"""Shortest time, in seconds, between two new sessions on the same credentials."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,7 +52,7 @@ class ClientFactory:
     service: str
     region: str
     endpoint_url: str = ""
-    """Of this service alone; without it the SDK's own variables hold (AWS_ENDPOINT_URL_…)."""
+    """The endpoint of this service alone; if empty, the SDK's own variables decide (AWS_ENDPOINT_URL_…)."""
     sts_endpoint_url: str = ""
     assume_role: str = ""
     external_id: str = ""
@@ -63,7 +63,10 @@ class ClientFactory:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def connect(self) -> Any:
-        """A boto3 client. Raises `SourceError`."""
+        """Make a boto3 client on credentials that are read now.
+
+        Raises `SourceError`, and `ConfigError` for a proxy variable in the environment that names no proxy.
+        """
         try:
             session = boto3.Session(region_name=self.region or None)
             # Before the role is assumed: people rotate the credentials beneath it, the role's own renew themselves.
@@ -79,9 +82,9 @@ class ClientFactory:
         return made
 
     def renewed(self) -> Any | None:
-        """A client on credentials read anew; None where they are the same and were tried within a minute.
+        """Make a client on credentials that are read anew; None if they are the same and were tried within a minute.
 
-        Raises `SourceError`.
+        Raises as `connect` does.
         """
         with self._lock:
             before, now = self._last, time.monotonic()
@@ -93,9 +96,10 @@ class ClientFactory:
             return made
 
     def _client(self, create: Callable[..., Any], service: str, endpoint_url: str) -> Any:
-        """A client on the way that the source's `proxy` or the environment names, by one law with Vault and Wix.
+        """Make a client that goes through the source's `proxy`, else through the environment's.
 
-        botocore has a law of its own, which knows neither `ALL_PROXY` nor networks in `NO_PROXY`.
+        The environment is read by the same rules as for Vault and Wix: botocore's own know neither `ALL_PROXY` nor
+        networks in `NO_PROXY`.
         """
         where = {"endpoint_url": endpoint_url or None, "verify": self.ca_file or None}
         if self.proxy:
@@ -133,13 +137,16 @@ class ClientFactory:
 
 
 def _through(proxy: str | None) -> Config:
-    """Our settings of a client, with this proxy or with none whatever the environment says."""
+    """Return our settings of a client, with this proxy; None: with no proxy, whatever the environment says."""
     # An empty mapping, not None: with None botocore reads the environment by its own law.
     return CONFIG.merge(Config(proxies={"http": proxy, "https": proxy} if proxy else {}))
 
 
 def _identity(session: Any) -> tuple[str, ...]:
-    """What tells these credentials from others, in memory only; empty where asking for them takes a call."""
+    """Return hashes that tell these credentials from others; empty where getting the credentials takes a call.
+
+    They are kept in memory only.
+    """
     found = session.get_credentials()
     if found is None or isinstance(found, RefreshableCredentials):
         return ()
@@ -150,13 +157,16 @@ def _identity(session: Any) -> tuple[str, ...]:
 
 
 class _NoAnswer(BotoCoreError):  # type: ignore[misc]  # botocore ships no types
-    """What came is nothing that AWS says."""
+    """The answer is none of AWS's."""
 
     fmt = "no usable answer"
 
 
 def _refuse_odd(session: Any, response_dict: dict[str, Any], **_: Any) -> None:
-    """Before botocore parses an answer: may it be parsed, and does it repeat the session token that was sent?"""
+    """Raise `_NoAnswer`, before botocore parses it, for an answer that is too much for its parser or repeats our token.
+
+    Too much: no JSON, nested too deeply, or of too many parts. The token: the session token that was sent.
+    """
     body = response_dict.get("body")
     if not body:
         return
@@ -170,7 +180,10 @@ def _refuse_odd(session: Any, response_dict: dict[str, Any], **_: Any) -> None:
 
 
 def known_regions() -> frozenset[str]:
-    """The regions that the SDK knows Secrets Manager in. Raises `ConfigError` for a profile that is not there."""
+    """Return the regions in which the SDK knows Secrets Manager.
+
+    Raises `ConfigError` for a profile that is not there, or an AWS configuration that cannot be read.
+    """
     try:
         session = boto3.Session()
         partitions = session.get_available_partitions()

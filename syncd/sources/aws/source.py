@@ -53,15 +53,15 @@ class AwsSource:
         self._calls.close()
 
     def snapshot(self, rule: Rule) -> Snapshot:
-        """What the rule selects; a page that fails leaves the listing incomplete."""
+        """List what the rule selects. A page that fails is a failure, and leaves the listing incomplete."""
         return self._listing.snapshot(rule)
 
     def find(self, rule: Rule, path: str) -> Snapshot:
-        """DescribeSecret, for a name as AWS takes it; an ARN only where the rule itself names it."""
+        """Look at one secret with DescribeSecret, for a name as AWS takes it; an ARN only where the rule names it."""
         return self._listing.find(rule, path)
 
     def read(self, entries: Sequence[SourceEntry]) -> Iterator[ReadResult]:
-        """Documents; unpinned ones 20 at a time."""
+        """Read these entries, one result each: current versions 20 a call, pinned and rolled back ones one by one."""
         # BatchGetSecretValue gives current versions only; pinned and rolled back ones are asked for one by one.
         current = [entry for entry in entries if not entry.asked_version]
         chunks = [tuple(current[at : at + BATCH]) for at in range(0, len(current), BATCH)]
@@ -112,7 +112,7 @@ class AwsSource:
         return document_of(entry, answer)
 
     def _refused_reading(self, entry: SourceEntry, refused: Refused) -> ReadResult:
-        """Why one secret was not given: its own state, its key, or what the identity may not."""
+        """Return the result for a secret that AWS did not give: for its own state, its key, or a missing permission."""
         if refused.code == NOT_FOUND and entry.read_as:
             message = f"the version {entry.read_as} that it was rolled back to is gone"
             hint = "end it, or roll back to another one: syncd rollback PATH --end"
@@ -136,7 +136,10 @@ class AwsSource:
         return ReadResult(entry=entry, failure=failure)
 
     def check_path(self, path: str, pin: str = "") -> PathCheck:  # noqa: ARG002  # a stage that is gone fails when read
-        """DescribeSecret, whatever tags or stages it has."""
+        """Tell with DescribeSecret whether a secret is there, whatever tags or stages it has. Raises `SourceError`.
+
+        One that is scheduled for deletion counts as gone.
+        """
         described, arn = self._listing.described(path), SecretArn.parse(path)
         mount = f"{ARN_OF}{arn.owner}" if arn else ACCOUNT
         if described is None or described.get("DeletedDate"):
@@ -152,7 +155,10 @@ class AwsSource:
         )
 
     def check(self, rules: Sequence[Rule]) -> Iterator[ReadFailure | RuleCheck]:
-        """List each rule, and read one secret of it."""
+        """List each rule, and read one secret of it.
+
+        Yields each failure, and a `RuleCheck` for each rule that was listed completely.
+        """
         for rule in rules:
             snapshot = self.snapshot(rule)
             yield from snapshot.failures

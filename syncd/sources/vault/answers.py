@@ -1,4 +1,4 @@
-"""What a Vault server answers: hvac with its traps closed, statuses kept, redirects and stray tokens refused."""
+"""What a Vault server answers, through hvac: statuses are kept, redirects and answers with a token refused."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from syncd.transport.idle import IdleWatch
 from syncd.transport.urllib3_limits import bounded
 
 NO_ANSWER = 502
-"""The status of what is no answer of Vault's, whatever its own says."""
+"""Our status for what is no answer of Vault's, whatever status it came with."""
 TOO_MANY = 429
 """The status of a rate limit quota that is used up, often without a body (Vault's and OpenBao's documentation)."""
 TOKEN_HEADER = "X-Vault-Token"  # noqa: S105  # a header's name
 REPEATS = 499
-"""The status given to an answer that holds a credential which it was asked with, or the login was done with."""
+"""Our status for an answer that holds a credential: the token that it was asked with, or one that the login used."""
 UNKNOWN_METHOD = 405
-"""The status of what a proxy answers that does not pass a method on."""
+"""Our status for the answer of a proxy that does not pass the methods LIST and SCAN on."""
 METHOD_REFUSED = {400, 403, 404, 405, 501}
 """What such proxies answer, with a page of their own."""
 NOT_VAULT = "the answer is none of Vault's"
 NOT_VAULT_HINT = "see what answers at the source's address: a proxy, another server?"
 SHORTEST_TOKEN = 16
-"""Characters of a token that is looked for in answers; Vault's own have 24 and more."""
+"""Shortest credential, in characters, that is looked for in answers; Vault's own tokens have 24 and more."""
 
 
 class StatusError(Exception):
@@ -66,7 +66,7 @@ class VaultAdapter(JSONAdapter):  # type: ignore[misc]  # hvac ships no types
     """
 
     credentials: tuple[SecretValue[str], ...] = ()
-    """What the login was done with: no answer about a secret holds it."""
+    """Secrets that the login used: an answer about a secret that holds one of them is refused."""
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
         # hvac's own errors drop status and headers, and their text may hold the whole body.
@@ -121,12 +121,12 @@ class NoRedirects(requests.Session):
             return super().send(request, **options)
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002
-        """Nowhere."""
+        """Return None: no answer leads anywhere else."""
         return None
 
 
 def server_fault(error: StatusError, place: str) -> SourceUnavailable:
-    """What a server that cannot serve says of itself."""
+    """Return the error for an answer that tells of the server: sealed, rate limited, a redirect, or not Vault's."""
     sealed = error.status == 503 and any("sealed" in line.lower() for line in error.errors)
     if sealed:
         return SourceUnavailable(f"{place} is sealed", hint="unseal it; nothing changes until then", whole=True)

@@ -15,7 +15,7 @@ from syncd.sources.vault.answers import StatusError
 PUBLIC = {"role_id"}
 """AppRole's name of a role: half of a login, and no secret (Vault's documentation, AppRole)."""
 WHOLE_LEASE = "whole_lease"
-"""In a login's answer: seconds that a token lives from one renewal to the next, where a part of it is over."""
+"""Key in a login's answer: the seconds of a token's whole lease, where a part of it may be over already."""
 Credential = Callable[[], SecretValue[str]]
 
 
@@ -29,24 +29,27 @@ class Login:
     credentials: Mapping[str, Credential] = field(default_factory=dict)
     wrapped: bool = False
     identity: Callable[[], SecretValue[str]] | None = None
-    """What a login without a credential of its own is done with: a certificate, the machine's AWS identity."""
+    """Returns what a login without a credential of its own is done with: a certificate, the machine's AWS identity."""
     _unwrapped: tuple[SecretValue[str], SecretValue[str]] | None = field(default=None, repr=False)
 
     def secrets(self) -> tuple[SecretValue[str], ...]:
-        """The credentials as they are now, but for what is no secret and may stand in one."""
+        """Return the credentials as they are now, without those that are no secret: they may be part of a value."""
         return tuple(self.credentials[name]() for name in sorted(self.credentials) if name not in PUBLIC)
 
     def used(self) -> tuple[SecretValue[str], ...]:
-        """All that a login would be done with now: with the same a refused one is not tried again."""
+        """Return all that a login would use now. After a refusal the same is not tried again for a while."""
         with_all = tuple(self.credentials[name]() for name in sorted(self.credentials))
         return (*with_all, self.identity()) if self.identity else with_all
 
     def __call__(self, client: hvac.Client) -> dict[str, Any]:
-        """Log in. Raises what the adapter raises."""
+        """Log in. Returns: Vault's `auth` object, with the token. Raises what the adapter raises.
+
+        Raises KeyError, TypeError or ValueError for an answer of another shape.
+        """
         return METHODS[self.method](self, client)
 
     def reveal(self, name: str) -> str:
-        """One credential."""
+        """Return one credential in plain text, read anew."""
         # Read at each login: the kubelet replaces a projected token, and by then the one of the start has expired.
         return self.credentials[name]().reveal()
 

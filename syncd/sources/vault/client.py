@@ -29,9 +29,10 @@ class VaultClient:
         self._session.close()
 
     def get(self, method: str, path: str, call: str, **params: str) -> dict[str, Any]:
-        """One read, logged in, retried while it is a passing fault.
+        """Send one read with a valid token; a passing fault is retried. Returns: the JSON object, empty for a 204.
 
-        Raises `StatusError` for an answer about the path (400, 403, 404, 405), `SourceError` for the rest.
+        `call`: its name for the metrics. Raises `StatusError` for a 4xx about the path (400, 403, 404, 405, or our own
+        `REPEATS`), `SourceError` for the rest.
         """
         return retried(lambda: self._get(method, path, call, params), self._session.server.stop)
 

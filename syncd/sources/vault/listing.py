@@ -21,15 +21,15 @@ from syncd.sources.vault.readings import DENIED, NOT_FOUND, is_missing, repeats
 from syncd.sources.vault.server import THREADS
 
 UNKNOWN_CALL = {DENIED, NOT_FOUND, 405}
-"""What a server without the one-call listing, or a policy without it, answers."""
+"""Statuses that mean: the server has no one-call listing, or the policy does not grant it."""
 MOST_FOLDERS = 10_000
 MOST_KEYS = 50_000
-"""Of one folder: more than any Wix site could hold."""
+"""Most keys of one folder that are read: more than any Wix site could hold."""
 
 
 @dataclass(slots=True)
 class Tree:
-    """What a walk found: metadata by full path (None for KV v1), and what it could not see."""
+    """What a walk found: metadata by path within the mount (None for KV v1), and what it could not see."""
 
     metadata: dict[str, dict[str, Any] | None] = field(default_factory=dict)
     failures: list[ReadFailure] = field(default_factory=list)
@@ -40,12 +40,15 @@ class Tree:
 
 
 def has_dot_segment(path: str) -> bool:
-    """`.` and `..` would leave the mount on the way through HTTP libraries."""
+    """Has the path a `.` or `..` segment? HTTP libraries resolve them, and the request would leave the mount."""
     return any(segment in {".", ".."} for segment in path.split("/"))
 
 
 def _keys(answer: dict[str, Any]) -> list[str]:
-    """What a LIST tells. Vault lists something or answers 404. Raises `StatusError` for anything else."""
+    """Return the keys in the answer to a LIST. Vault answers an empty folder with 404, so there is at least one.
+
+    Raises `StatusError` for any other answer, `SourceUnavailable` beyond `MOST_KEYS`.
+    """
     keys = mapping(answer.get("data")).get("keys")
     if not isinstance(keys, list) or not keys or not all(isinstance(key, str) and key for key in keys):
         raise StatusError(NO_ANSWER, (), {})
@@ -73,7 +76,11 @@ class Walker:
         return "LIST and a metadata read each" if plain else "one call (detailed-metadata)"
 
     def walk(self, mount: Mount, glob: Glob) -> Tree:
-        """Everything that the glob (relative to the mount) may take. Raises `SourceError`."""
+        """List all that the glob (relative to the mount) may take. Raises `StatusError`, `SourceError`.
+
+        In KV v2 OpenBao's one-call listing is tried first, unless it failed within the last hour. Otherwise folders are
+        listed one by one, and in KV v2 the metadata of each path is read.
+        """
         base, untaken = glob.folder, None
         place = mount.path + (f"{base}/" if base else "")
         if mount.kv == 2 and mount.path not in self._plain:
@@ -195,7 +202,7 @@ class Walker:
                     tree.metadata[path] = metadata
 
     def metadata(self, mount: Mount, path: str) -> dict[str, Any] | None:
-        """One path's metadata; None if there is no such path."""
+        """Return the metadata of one path; None if there is no such path. Raises `StatusError`, `SourceError`."""
         try:
             answer = self._client.get("get", f"{mount.path}metadata/{path}", "read_metadata")
         except StatusError as error:

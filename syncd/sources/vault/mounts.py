@@ -32,7 +32,11 @@ class Mounts:
         self._known: dict[str, Mount] = {}
 
     def find(self, asked: str, given: str | None, *, place: str) -> Mount | ReadFailure:
-        """Ask the server which part of a path is its mount. Raises `SourceError`."""
+        """Ask the server which part of a path is its mount. Raises `SourceError`.
+
+        `asked`: the path, or the folder that a glob starts in. `given`: the mount that the rule names, asked for in its
+        place. `place`: what failures name. Returns: a failure where there is no KV mount, or none that can be read.
+        """
         path, asked = place, given or asked
         # A server folds such a path into another one: it would be a second secret, or one outside of the mount.
         if not (is_canonical(path) and is_canonical(asked.strip("/"))):
@@ -67,7 +71,7 @@ class Mounts:
         return mount
 
     def holding(self, path: str) -> Mount:
-        """The mount that the listing of this cycle found."""
+        """Return the mount that a path is in, of those that `find` found; of several the one with the longest path."""
         return max(
             # A mount that was put inside a removed one lives beside it here; the longer path is the one that answers.
             (mount for mount in list(self._known.values()) if path.startswith(mount.path)),

@@ -14,15 +14,15 @@ NOT_FOUND = 404
 
 
 def is_missing(error: StatusError) -> bool:
-    """A 404 about the path itself, as Vault says it: no words at all.
+    """Is this Vault's own 404 about the path itself? It has an empty list of errors.
 
-    One with words is about a mount or a namespace; one of another shape is a proxy's, and says nothing.
+    A 404 with error texts is about a mount or a namespace; one of another shape is a proxy's, and says nothing.
     """
     return error.status == NOT_FOUND and error.body == {"errors": []}
 
 
 def is_deleted(error: StatusError) -> bool:
-    """A 404 that carries a version's metadata: deleted or destroyed."""
+    """Is this a 404 that carries a version's metadata? Then this version is deleted or destroyed."""
     data = mapping(error.body.get("data"))
     has_version = is_number(mapping(data.get("metadata")).get("version"))
     return error.status == NOT_FOUND and has_version and data.get("data") is None
@@ -44,7 +44,10 @@ def denied(path: str, error: StatusError) -> ReadFailure:
 
 
 def repeats(place: str) -> ReadFailure:
-    """The failure of what holds this source's own credential, in a value or beside it: it goes nowhere."""
+    """Return the failure of an answer that holds this source's own credential, in a value or beside it.
+
+    Nothing of such an answer is sent.
+    """
     return ReadFailure(
         location=place,
         message="its answer holds the very credential that syncd logs in with, and is not taken",
@@ -71,7 +74,10 @@ def reading_of(entry: SourceEntry, answer: dict[str, Any]) -> ReadResult:
 
 
 def gone(entry: SourceEntry) -> ReadResult:
-    """The version that was asked for is not there: of a rollback that is a failure, else it was listed a moment ago."""
+    """Return the result for a version that is not there. If a rollback asked for it, that is a failure.
+
+    Otherwise the version is gone: it was deleted a moment after it was listed.
+    """
     if entry.read_as:
         message = f"the version {entry.read_as} that it was rolled back to is gone"
         hint = "end it, or roll back to another one: syncd rollback PATH --end"

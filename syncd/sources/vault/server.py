@@ -27,36 +27,42 @@ class Server:
     """A Vault server, and how it is reached."""
 
     name: str
-    """The source's."""
+    """The source's name."""
     address: str
     namespace: str = ""
     login_namespace: str | None = None
-    """Where the login and its token live, if not where the secrets are."""
+    """The namespace of the login and its token; None: the one of the secrets."""
     ca_file: str = ""
     client_cert: tuple[str, str] | None = None
     proxy: SecretValue[str] | None = None
     on_call: Callable[[str], None] = lambda _call: None
     on_expiry: Callable[[datetime | None], None] = lambda _at: None
-    """Given when the token ends, where it cannot be renewed any further; None where it does not."""
+    """Called at each login and renewal.
+
+    Gets the time when the token ends, if it cannot be renewed any further; else None.
+    """
     stop: threading.Event = field(default_factory=threading.Event)
     """Set when the process ends: nothing is waited for any more."""
     steady: Callable[[], float] = time.monotonic
-    """Seconds that no jump of the clock moves: leases and pauses are measured by it."""
+    """A clock in seconds that does not jump when the system time is set; leases and pauses are measured by it."""
 
     @property
     def place(self) -> str:
-        """What messages call it."""
+        """How messages name this server."""
         return f"source {self.name} ({self.address})"
 
     def proxy_url(self) -> str | None:
-        """The proxy that leads there. Raises `ConfigError` for a variable that names none."""
+        """Return the URL of the proxy that leads to this server; None for none.
+
+        Raises `ConfigError` for a variable in the environment that names no proxy.
+        """
         if self.proxy:
             return self.proxy.reveal()
         return None if is_loopback(self.address) else proxy_for(self.address)
 
 
 def connections(server: Server, proxy: str | None) -> requests.Session:
-    """Connections to it. `proxy`: what leads there; None: nothing."""
+    """Make a session of connections to the server. `proxy`: the URL of the proxy on the way; None: there is none."""
     session = NoRedirects()
     # Proxies go by our own law; and without a look at the environment each time, a third more is read a second.
     session.trust_env = False
@@ -72,7 +78,7 @@ def connections(server: Server, proxy: str | None) -> requests.Session:
 
 
 def client(server: Server, session: requests.Session, namespace: str) -> hvac.Client:
-    """A client of it in one namespace, without a token yet."""
+    """Make an hvac client of the server in one namespace, without a token yet."""
     return hvac.Client(
         url=server.address,
         token="",  # not the one of VAULT_TOKEN or ~/.vault-token

@@ -1,4 +1,4 @@
-"""A session at one Vault server: connections, one login a lifetime, and a token that is renewed in time."""
+"""A session at one Vault server: connections, one login for each token, and a token that is renewed in time."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ TOKEN_HINTS = {
 LOGIN_BACKOFF = timedelta(minutes=1)
 LOGIN_BACKOFF_MAX = timedelta(hours=1)
 STALL_SECONDS = 2.0
-"""That a failed login speaks for those who waited behind it."""
+"""Seconds after a login that timed out in which the threads that waited behind it get its error, too."""
 SETTLING, SETTLING_TRIES = 10.0, 2
 """Seconds after a login in which a standby may not know its token yet, and how often the same token is tried then."""
 NOT_KNOWN = "invalid token"
 READ_ONLY = "cannot write to readonly storage"
 """What a Vault standby says of a request that it cannot serve alone (its ErrReadOnly), with the status 400."""
 LONGEST_LEASE = 10 * 365 * 86400.0
-"""Seconds; what claims to be longer is looked at again then."""
+"""Longest lease that is believed, in seconds (ten years): what claims to be longer is looked at again then."""
 NO_LOGIN = (StatusError, KeyError, TypeError, ValueError, OverflowError)
-"""What an answer raises that is no login's."""
+"""What is raised where the server refuses a login, or its answer is no login's."""
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ class _Lease:
     unknown: int = 0
     """How often the server did not know the token that it had just given."""
     longest: float = 0.0
-    """Seconds of the longest lease seen: a renewal that gives much less is among the last."""
+    """Seconds of the longest lease seen: a renewal that gives much less means that the token nears its end."""
 
 
 @dataclass(slots=True)
@@ -69,11 +69,11 @@ class _Refusals:
 
     error: SourceError | None = None
     of: tuple[SecretValue[str], ...] = ()
-    """With what the refused logins were done."""
+    """What the refused logins used."""
     count: int = 0
     not_before: float = 0.0
     stalled: tuple[float, SourceError] | None = None
-    """When a login was waited for in vain: who queues behind it does not wait for one of its own."""
+    """When a login timed out, and its error: threads that queue behind it get this error and try no login."""
 
 
 @dataclass(slots=True)
@@ -103,13 +103,16 @@ class VaultSession:
         self._hvac.adapter.close()
 
     def request(self, method: str, url: str, params: dict[str, str], token: str) -> Any:
-        """One request with this token, or a newer one. Raises `StatusError`, `SourceError`."""
+        """Send one request with this token, or with the session's newer one. Raises `StatusError`, `SourceError`."""
         # Of its own: while another thread logs in anew, the client has none.
         headers = {TOKEN_HEADER: token}
         return self.translated(lambda: self._hvac.adapter.request(method, url, params=params, headers=headers))
 
     def translated(self, send: Callable[[], Any]) -> Any:
-        """What `send` answers, with the SDK's errors as ours. Raises `StatusError`, `SourceError`."""
+        """Return what `send` returns, with the SDK's errors as ours.
+
+        Raises `StatusError` for a 4xx that is not about the server itself, `SourceError` for everything else.
+        """
         place = self.server.place
         try:
             return send()
@@ -148,7 +151,12 @@ class VaultSession:
             ) from None
 
     def expired(self, token: str, denied: StatusError) -> bool:
-        """Tell a token that is no more from a policy that says no; forget the former."""
+        """After a 403: is the request to be sent again? True if the token is no more, False if a policy refuses.
+
+        A token that the server does not know any more is forgotten. True also where another thread has a newer token,
+        and for a good token in the first 10 seconds after its login: a standby may have lagged.
+        Raises `SourceError`, and `SourceUnavailable` while the server does not know a token that it has just given.
+        """
         # A policy's refusal ("1 error occurred: …") has more words than that of a token that is no more, which newer
         # Vaults call invalid (Vault's documentation, "Tokens: Error Responses"); a policy costs no call.
         is_invalid = any(NOT_KNOWN in text for text in denied.errors)
@@ -200,7 +208,10 @@ class VaultSession:
         self._hvac.token = self._auth.token = token
 
     def _log_in(self, now: float) -> None:
-        """Once; a refusal is remembered, because a login loop locks a role out."""
+        """Log in, once. A refusal is remembered, and raised again for a while, because a login loop locks a role out.
+
+        Raises `SourceError`.
+        """
         used, refusals = self._login.used(), self._state.refusals
         # Another credential is tried at once: somebody has put the right one there.
         if refusals.error and refusals.of == used and now < refusals.not_before:
@@ -223,7 +234,10 @@ class VaultSession:
         self._state.refusals = _Refusals()
 
     def _refused(self, error: Exception, now: float) -> SourceDenied:
-        """The refusal, and until when it is not tried again with the same credential."""
+        """Return the error for a refused login, and note until when the same credential is not tried again.
+
+        From one minute on, this time doubles with each refusal, up to an hour.
+        """
         refusals = self._state.refusals
         refusals.count += 1
         wait = min(LOGIN_BACKOFF_MAX, LOGIN_BACKOFF * 2 ** min(refusals.count - 1, 8))
@@ -240,8 +254,9 @@ class VaultSession:
         )
 
     def _adopt(self, auth: dict[str, Any], now: float) -> None:
-        """Take the token, to be renewed at two thirds of its lease; one that shrinks ends in a new login.
+        """Use this token from now on; it is renewed at two thirds of its lease.
 
+        A lease of a minute or less is not renewed, so one that shrinks with each renewal ends in a new login.
         Raises KeyError, TypeError or ValueError for what is no login's answer.
         """
         token, seconds = auth["client_token"], float(auth["lease_duration"] or 0)
@@ -266,6 +281,6 @@ class VaultSession:
 
 
 def _skew_note(error: Exception) -> str:
-    """What to add to a refused login where the clocks differ, which signed tokens do not survive; else empty."""
+    """Return what to add to a refused login where the clocks differ, because signed tokens then fail; else empty."""
     words = skew_in_words(error.skew) if isinstance(error, StatusError) else ""
     return f"; {words}" if words else ""

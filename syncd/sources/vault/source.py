@@ -1,4 +1,4 @@
-"""The `vault` source: rules to listings, paths to documents."""
+"""The `vault` source: it lists what rules select, and reads the documents of paths."""
 
 from __future__ import annotations
 
@@ -50,7 +50,10 @@ class VaultSource:
         self._client.close()
 
     def snapshot(self, rule: Rule) -> Snapshot:
-        """What the rule selects; a place that cannot be read is a failure and leaves it incomplete."""
+        """List what the rule selects. A place that cannot be read is a failure, and leaves the listing incomplete.
+
+        A failure of one secret alone (`of_secret`) leaves it complete. Raises `SourceError` for the whole source.
+        """
         if not rule.path.has_wildcard:
             # Needs no right to list the folder around it, and is the path's own state, not a listing's.
             return self.find(rule, rule.path.text)
@@ -67,7 +70,11 @@ class VaultSource:
         return _snapshot(mount, entries, failures, calls=calls, listing_method=self._walker.strategy(mount))
 
     def find(self, rule: Rule, path: str) -> Snapshot:
-        """The metadata of one path, if it is a path as Vault lists them and the rule takes it."""
+        """Look at the metadata of one path. Raises `SourceError`.
+
+        It is listed if it is a path as Vault lists them and the rule takes it. KV v1 has no metadata: there a path that
+        the rule takes counts as listed without a look.
+        """
         mount = self._mounts.find(path, rule.mount, place=path)
         if isinstance(mount, ReadFailure):
             return Snapshot(failures=(mount,), complete=False)
@@ -140,7 +147,10 @@ class VaultSource:
         return replace(result, version=self._as_metadata_tells(mount, within, result.version))
 
     def _as_metadata_tells(self, mount: Mount, path: str, version: Version) -> Version:
-        """Another version than the listed one, with the metadata that it is of, if that can be told by now."""
+        """Return a version that is not the listed one, with its lineage if the path's metadata tells it by now.
+
+        Raises `SourceUnavailable` if the server as a whole does not answer.
+        """
         try:
             metadata = self._walker.metadata(mount, path)
         except StatusError:
@@ -152,9 +162,9 @@ class VaultSource:
         return of_metadata(version, metadata) if metadata is not None else version
 
     def check_path(self, path: str, pin: str = "") -> PathCheck:
-        """Is the path's current version, in this very moment, there? Raises `SourceError` where it cannot be told.
+        """Tell whether the path's current version is there at this moment. Raises `SourceError` if that is unknown.
 
-        For a pinned version only the whole path can be gone: one that was destroyed alone is a failure to read it.
+        For a pinned version only the whole path can be gone: if that version alone was destroyed, reading it fails.
         """
         mount = self._mounts.find(path, None, place=path)
         if isinstance(mount, ReadFailure):
@@ -176,7 +186,11 @@ class VaultSource:
         return PathCheck(existence=existence, mount=mount.path, mount_id=mount.id)
 
     def _is_live(self, mount: Mount, within: str, path: str) -> bool:
-        """Does the version exist? Its metadata says so; that it does not is the server's word, not our clock's."""
+        """Is the path's current version there? Metadata that shows it is believed at once.
+
+        Where metadata does not show it, the server is asked for the data, and its answer counts, not our clock.
+        Raises `StatusError`, `SourceError`.
+        """
         metadata = self._walker.metadata(mount, within)
         if metadata is None:
             return False
@@ -190,7 +204,10 @@ class VaultSource:
         return held["data"] is not None
 
     def check(self, rules: Sequence[Rule]) -> Iterator[ReadFailure | RuleCheck]:
-        """Log in, list each rule, and read one secret of it."""
+        """List each rule, and read one secret of it. Raises `SourceError` for the whole source.
+
+        Yields each failure, and a `RuleCheck` for each rule that was listed.
+        """
         for rule in rules:
             snapshot = self.snapshot(rule)
             yield from snapshot.failures

@@ -12,7 +12,10 @@ from syncd.sources.vault.answers import NOT_VAULT, NOT_VAULT_HINT
 
 
 def kv2_version(number: object, created: object, lineage: object = "") -> Version:
-    """KV v2's version: its number alone starts again at 1 when the metadata is deleted."""
+    """Return a version of KV v2, by its number and its creation time.
+
+    The number alone starts again at 1 when the metadata is deleted. `lineage`: when that was created, if known.
+    """
     counted = number if isinstance(number, int) else 0
     return Version(token=f"kv2:{counted}@{created}", number=counted, lineage=str(lineage or ""))
 
@@ -31,16 +34,17 @@ def is_live(version: dict[str, Any], now: datetime) -> bool:
 
 
 def is_number(thing: object) -> bool:
-    """A version's number, as every database can keep it."""
+    """Is this a version's number that every database can keep (below 2 to the power of 63)?"""
     return type(thing) is int and 0 <= thing < 2**63
 
 
 def entry_of(
     rule: Rule, ref: SecretRef, metadata: dict[str, Any] | None, now: datetime, owner_key: str
 ) -> SourceEntry | ReadFailure | None:
-    """What a rule takes of one path; None if it holds nothing to send. `metadata`: None for KV v1, which has none.
+    """Return the entry that a rule takes of one path; None if the path holds nothing to send.
 
-    `owner_key`: which key of the custom metadata names the secret's owner.
+    `metadata`: None for KV v1, which has none. `owner_key`: which key of the custom metadata names the secret's owner.
+    Returns a failure for metadata that is none of Vault's, and for a pinned version that is gone.
     """
     if metadata is None:
         return SourceEntry(ref=ref, version=None, pin=rule.pin)
@@ -73,7 +77,7 @@ def entry_of(
 
 
 def absence_in(metadata: Mapping[str, Any]) -> str:
-    """Why a path that has metadata has no current value, for whoever named it."""
+    """Say in words why a path that has metadata has no current value: no version yet, or a deleted or destroyed one."""
     number = metadata.get("current_version")
     if not number:
         return "the path is there, and has no version yet"

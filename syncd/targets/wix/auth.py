@@ -1,4 +1,4 @@
-"""The two ways to be somebody at Wix: an API key of a site, or an app's client credentials."""
+"""The two ways to log in at Wix: an API key of a site, or an app's client credentials."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Credential = Callable[[], SecretValue[str]]
 """Read again at each use, so that a rotated mount is picked up."""
 
 EARLY = timedelta(minutes=5)
-"""As long before its expiry a token is renewed."""
+"""How long before its expiry a token is renewed, but not before half of its life."""
 
 
 class Auth(Protocol):
     """Headers for a request, and another try after a 401."""
 
     def headers(self) -> dict[str, str | SecretValue[str]]:
-        """The headers that say who asks. Raises `TargetError`."""
+        """Return the headers that say who asks. Raises `TargetError`; `ConfigError` if a credential cannot be read."""
 
     def renew(self) -> bool:
         """Called after a 401. Returns: is there something new to try the request with?"""
@@ -40,7 +40,7 @@ class ApiKeyAuth:
         self._key = key
 
     def headers(self) -> dict[str, str | SecretValue[str]]:
-        """The key as it is, without `Bearer`."""
+        """Return the key as it is, without `Bearer`, and the site's id. Raises `ConfigError` for an unreadable key."""
         return {"Authorization": self._key(), "wix-site-id": self._site_id}
 
     def renew(self) -> bool:
@@ -69,7 +69,10 @@ class AppAuth:
         self._good_until = 0.0
 
     def headers(self) -> dict[str, str | SecretValue[str]]:
-        """The access token; the instance is the site, so no site header."""
+        """Return the access token, fetched where needed. The app's instance is the site, so there is no site header.
+
+        Raises `TargetError`; `ConfigError` if the app's secret cannot be read.
+        """
         # Threads that find the token expired share one fetch.
         with self._lock:
             now = self._steady()

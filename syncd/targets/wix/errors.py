@@ -18,20 +18,23 @@ from syncd.errors import (
 from syncd.targets.wix.http import Answer
 
 SLOWEST_WAIT = 120.0
-"""Seconds that an answer may ask to wait at most."""
+"""Longest wait in seconds that is taken over from an answer, or from the window of the rate limit."""
 HINT_UNKNOWN_KEY = "the credential is wrong, expired or revoked: put a valid one where the target's auth says"
 HINT_NOT_ALLOWED = "give the key or app the Manage Secrets permission for this site; see that its Members Area is on"
 FULL = "RESOURCE_EXHAUSTED"
-"""The code of a creation that no other secret would have met differently (About Errors); a 429 is the rate limit."""
+"""Code of a creation that would fail for any other secret as well: the site is full (About Errors).
+
+With status 429 the same code is the rate limit.
+"""
 PASSING = {"ABORTED", "CANCELLED", "DEADLINE_EXCEEDED", "INTERNAL", "UNAVAILABLE", "UNKNOWN"}
 """Codes that say nothing of the secret, nor whether it took effect, whatever status they come with (About Errors)."""
 PASSING_STATUSES = {408, 425, 499}
-"""Too late, too early, or given up on the way (RFC 9110, RFC 8470; 499 is nginx's): the same."""
+"""Statuses that mean the same: a timeout, too early, or given up on the way (RFC 9110, RFC 8470; 499 is nginx's)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """Of whom something was asked, and what."""
+    """What was asked of which target and site."""
 
     target: str
     site: str
@@ -39,7 +42,7 @@ class Asked:
     single: bool
     """Does the address name one secret?"""
     window_seconds: float
-    """Of the rate limit: how long to wait where an answer does not say."""
+    """Window of the rate limit in seconds: how long to wait after a 429 that does not say it."""
 
     @property
     def is_listing(self) -> bool:
@@ -48,7 +51,7 @@ class Asked:
 
 
 def error_of(answer: Answer, asked: Asked) -> TargetError | None:
-    """The error that an answer is; None for a success."""
+    """Return the error that an answer means; None for a success."""
     status, shown, request_id = answer.status, answer.shown, answer.request_id
     # A proxy's page may come with 200, too: without Wix's JSON nothing says that it was done.
     if 200 <= status < 300 and answer.body is not None:
@@ -113,7 +116,10 @@ def _refusal(answer: Answer, asked: Asked) -> TargetError:
 
 
 def _not_found(answer: Answer, asked: Asked) -> TargetError:
-    """A proxy's 404 is not Wix's: only Wix names the code, or at least the request."""
+    """Return the error for a 404: a secret that is gone, or an address without a secrets vault.
+
+    A proxy's 404 does not count as gone: only Wix names the code, or at least the request.
+    """
     if asked.single and (answer.code == "NOT_FOUND" or (not answer.code and answer.named)):
         return SecretGone(f"{asked.target}: no such secret ({answer.shown})", request_id=answer.request_id)
     return TargetDenied(

@@ -1,7 +1,7 @@
 """One HTTP exchange with Wix: bounded, never redirected, never logged, its outcome classified.
 
-What may have taken effect although no usable answer came is said (`maybe_done`): the caller decides
-whether repeating is harmless.
+An error tells whether the request may have taken effect although no usable answer came (`maybe_done`): the caller
+decides whether repeating is harmless.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from syncd.transport.fault_words import in_words
 from syncd.transport.httpx_limits import CertificateNotTrusted, ProxyNotReached, bounded_body, deadline
 
 MOST_BYTES = 8 * 1024 * 1024
-"""Of one answer: some 20,000 listed secrets."""
+"""Most bytes of one answer: some 20,000 listed secrets."""
 OLDEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
-"""What a `Date` outside of says is no date."""
+"""A `Date` that is not between these two is taken for none."""
 KNOWN_CODES = {
     "UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND", "ALREADY_EXISTS", "ABORTED", "RESOURCE_EXHAUSTED", "CANCELLED",
     "INVALID_ARGUMENT", "FAILED_PRECONDITION", "INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "UNIMPLEMENTED",
@@ -38,9 +38,9 @@ KNOWN_CODES = {
 """Wix's application error codes (About Errors)."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,80}")
 Sendable = str | SecretValue[str] | Mapping[str, "Sendable"] | None
-"""What goes into a request's body; what is secret of it stays masked until it is sent."""
+"""What a request's body may hold. Secrets in it stay masked until the request is sent."""
 CALL_SECONDS = 8.0
-"""From sending to the last byte of the answer; a stop waits for at most this."""
+"""Seconds from sending to the last byte of the answer; a stop of the process waits for at most this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +55,11 @@ class Answer:
     named: bool = False
     """It came with a request id, as Wix's answers do."""
     sent: SentSecrets = field(default_factory=SentSecrets)
-    """What its client sent, and may not come back in anything that is shown or kept."""
+    """Secrets that the client sent of late: none of them may come back in a text that is shown or kept."""
     brought: tuple[SecretValue[str], ...] = ()
-    """What was sent with this very request."""
+    """Secrets that were sent with this very request."""
     repeats_credential: bool = False
-    """Its body holds a credential that was sent with the request: whatever it says, it is not Wix's."""
+    """Does the body hold a credential that was sent with the request? Then it is not Wix's, whatever it says."""
 
     leads_to: str = ""
     """The scheme and host that a redirect names."""
@@ -74,18 +74,21 @@ class Answer:
 
     @property
     def shown(self) -> str:
-        """Status and code as they may be shown: of codes those of a closed list, whatever a peer calls its errors."""
+        """The status, and the code if it is a known one, for messages: any other text of a peer is not shown."""
         return f"HTTP {self.status}" + (f" {self.code}" if self.code in KNOWN_CODES else "")
 
     def without_echoes(self) -> Answer:
-        """The answer without the texts of it that hold a part of something secret that its client sent."""
+        """Return the answer with an empty `request_id` or `leads_to`, if that holds a part of a secret that was sent.
+
+        Looked for is what its client sent of late. The body stays as it is.
+        """
         request_id = "" if self.sent.are_in(self.request_id) else self.request_id
         # Without its scheme, which many a value begins with.
         leads_to = "" if self.sent.are_in(self.leads_to.partition("://")[2]) else self.leads_to
         return replace(self, request_id=request_id, leads_to=leads_to)
 
     def echoes(self, text: str) -> bool:
-        """Does an id hold a part of something secret that was sent with this request, or of late?"""
+        """Does a text, such as an id, hold a part of a secret that was sent with this request, or of late?"""
         return self.sent.are_in_id(text, self.brought)
 
 
@@ -98,10 +101,11 @@ def exchange(
     payload: Sendable,
     is_login: bool = False,
 ) -> Answer:
-    """Send one request. What is secret of it is known by its type: it is revealed here and nowhere before.
+    """Send one request. Its secrets are known by their type (`SecretValue`), and are revealed here and nowhere before.
 
-    So nothing secret can be sent without being looked for in what comes back, by this answer and by later ones.
-    `is_login`: the payload holds credentials. Raises `TargetUnavailable` where no complete answer came.
+    So no secret can be sent without being looked for in what comes back, in this answer and in later ones.
+    `is_login`: the payload holds credentials.
+    Raises `TargetUnavailable` where no complete answer came, `TargetError` for a URL that is no address.
     """
     started = time.monotonic()
     sent: list[SecretValue[str]] = []
@@ -121,7 +125,10 @@ def exchange(
 
 @contextmanager
 def _told(url: str) -> Iterator[None]:
-    """Why no complete answer came, in our words. Raises `TargetUnavailable`, `TargetError`."""
+    """Turn the errors of httpx into ours, which say why no complete answer came.
+
+    Raises `TargetUnavailable`; `TargetError` for a URL that is no address.
+    """
     try:
         yield
     except CertificateNotTrusted as error:
@@ -165,7 +172,7 @@ def _told(url: str) -> Iterator[None]:
 
 
 def _revealed(thing: Sendable, sent: list[SecretValue[str]]) -> Any:
-    """The thing as it is sent; its secrets go into `sent`."""
+    """Return the thing in plain text, as it is sent; its secrets are added to `sent`."""
     if isinstance(thing, SecretValue):
         sent.append(thing)
         return thing.reveal()
@@ -194,12 +201,15 @@ def _answer(response: httpx.Response, body: bytes, took: timedelta) -> Answer:
 
 
 def _request_id(text: str) -> str:
-    """What looks like one of Wix's, whole as it came; nothing else is one."""
+    """Return the text if it looks like a request id of Wix's; empty for anything else."""
     return text if REQUEST_ID.fullmatch(text) else ""
 
 
 def _seconds(text: str, date: str) -> float | None:
-    """What `Retry-After` asks for, as seconds or as a moment by the answer's own clock (RFC 9110, section 10.2.3)."""
+    """Return the seconds that `Retry-After` asks to wait; None if it is neither a number nor a date.
+
+    A date is compared with the answer's own `Date` (RFC 9110, section 10.2.3).
+    """
     try:
         return max(0.0, float(text)) if text else None
     except ValueError:
@@ -217,6 +227,9 @@ def _date(text: str) -> datetime | None:
 
 
 def _window(date: str, took: timedelta) -> WriteWindow | None:
-    """When, by Wix's own clock, the request took effect: until its answer's `Date`, since its duration."""
+    """Return the time, by Wix's own clock, in which the request took effect; None without a usable `Date`.
+
+    It ends at the `Date` of the answer and is as long as the request took.
+    """
     at = _date(date)
     return WriteWindow(start=at - took, end=at) if at else None

@@ -25,10 +25,10 @@ ATTEMPTS = 4
 DEADLINE = 180.0
 """Seconds for all tries of one call, the waits for the quota and after a 429 included."""
 SLICE = 1.0
-"""Seconds from one look at whether something holds a waiting request back to the next."""
+"""Seconds between two checks whether a request that waits may still be sent."""
 GROWING = wait_random_exponential(multiplier=0.2, max=5)
 OnRequest = Callable[[str, str], None]
-"""Given (method, status) of every request, for the metrics."""
+"""Called with (method, status) for each request, for the metrics; the status is "none" where no answer came."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +36,14 @@ class Line:
     """How one site is reached."""
 
     name: str
-    """The target's."""
+    """The target's name."""
     site: str
     base_url: str
     client: httpx.Client
     auth: Auth
     quota: Quota
     window_seconds: float
-    """Of the rate limit."""
+    """Window of the rate limit, in seconds."""
     stop: threading.Event
     on_request: OnRequest = lambda _method, _code: None
     waits: TellWait = lambda *_: None
@@ -60,7 +60,7 @@ class _SiteClock:
 
 
 class WixCalls:
-    """Calls to one site. A create is never sent again once it may have arrived; everything else by id is."""
+    """Calls to one site. A create is not repeated once it may have arrived; every other call may be."""
 
     def __init__(self, line: Line) -> None:
         self._line = line
@@ -69,7 +69,11 @@ class WixCalls:
     def call(
         self, method: str, path: str, payload: Sendable = None, *, single: bool, repeatable: bool = True
     ) -> tuple[Answer, int]:
-        """The answer, and how many earlier tries of it may have taken effect, too. Raises `TargetError`."""
+        """Make one call, with its retries. Returns: the answer, and how many earlier tries may have taken effect, too.
+
+        `single`: the address names one secret. `repeatable` False: not repeated once it may have arrived (a create).
+        Raises `TargetError`, `LedgerError`; for a GET also `ConfigError`, if a credential cannot be read.
+        """
         lost: list[bool] = []
 
         def attempt() -> Answer:
@@ -108,13 +112,16 @@ class WixCalls:
         self._line.stop.wait(seconds)
 
     def site_time(self) -> datetime | None:
-        """The time by Wix's clock: the last answer's `Date`, and what has passed since."""
+        """Return the time by Wix's clock: the last answer's `Date`, and what has passed since; None before that."""
         if self._clock.at is None:
             return None
         return self._clock.at + timedelta(seconds=time.monotonic() - self._clock.read_at)
 
     def delay(self) -> float:
-        """Seconds until the site may be asked again, as its last 429 said; 0 if it said nothing."""
+        """Return the seconds until the site may be asked again; 0 if its last answers did not ask to wait.
+
+        Answers that ask to wait are a 429, or a fault with `Retry-After`, such as a 503.
+        """
         return max(0.0, self._clock.not_before - time.monotonic())
 
     def room(self) -> int:
@@ -122,7 +129,11 @@ class WixCalls:
         return 0 if self.delay() > 0 else self._line.quota.room()
 
     def _admitted(self) -> int:
-        """Wait for a place in the site's quota. Raises `TargetUnavailable` when asked to stop."""
+        """Wait for a place in the site's quota. Returns: the ticket of the place.
+
+        Raises `Interrupted` once the process stops or nothing may be sent any more, `TargetUnavailable` if Wix asked
+        for a wait of more than `CALL_PATIENCE`, `LedgerError`.
+        """
         line = self._line
         while True:
             # In each round: a pause that begins while it waits is heard before the request is sent.
@@ -186,7 +197,10 @@ class WixCalls:
         return answer
 
     def _headers(self, method: str) -> Mapping[str, str | SecretValue[str]]:
-        """Who asks. Raises `TargetError`; `ConfigError` where nothing was sent for a plan yet."""
+        """Return the headers that say who asks. Raises `TargetError`.
+
+        A credential that cannot be read is a `ConfigError` for a GET, because nothing was sent for a plan yet.
+        """
         try:
             return self._line.auth.headers()
         except ConfigError as error:
@@ -197,7 +211,7 @@ class WixCalls:
 
 
 def _wait(state: RetryCallState) -> float:
-    """Seconds before the next try: as asked by a 429, else growing with jitter."""
+    """Return the seconds before the next try: as many as Wix asked for, else a random time that grows."""
     error = state.outcome.exception() if state.outcome else None
     asked = error.retry_after if isinstance(error, TargetUnavailable) else None
     # A Retry-After of 0 must not become a loop without pauses.

@@ -1,6 +1,6 @@
-"""What a client sent of late, which no later answer may tell: a broken peer repeats another request than the last.
+"""Secrets that a client sent of late. No later answer may show them: a broken peer may repeat an earlier request.
 
-Kept by the client itself, so that no caller can leave it out.
+They are kept for each client here, so that no caller can forget it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ VALUES = 32
 
 
 class SentSecrets:
-    """Of one client."""
+    """The secrets that one client sent of late."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -31,7 +31,7 @@ class SentSecrets:
         self._values: deque[SecretValue[str]] = deque(maxlen=VALUES)
 
     def add(self, credentials: Iterable[SecretValue[str]], values: Iterable[SecretValue[str]]) -> None:
-        """What is sent now: credentials are remembered for long, values for the calls around."""
+        """Remember what is sent now: the latest `CREDENTIALS` credentials, the latest `VALUES` values."""
         with self._lock:
             for credential in credentials:
                 self._credentials[credential.reveal()] = credential
@@ -46,10 +46,10 @@ class SentSecrets:
         return bool(text) and echoes(text, (*credentials, *values))
 
     def are_in_id(self, text: str, own: Iterable[SecretValue[str]]) -> bool:
-        """Does an id? `own`: what was sent with its request.
+        """Does an id hold a part of any remembered secret? `own`: what was sent with the request that the id answers.
 
-        Eight characters of one of many values are in an id by chance, once in some thousand creations: of what other
-        requests brought, twice as many.
+        By chance an id holds eight characters of one of many values, once in some thousand creations. So of values that
+        other requests brought twice as many characters are looked for.
         """
         credentials, values = self._known()
         mine = (secret.reveal() for secret in own)
@@ -65,6 +65,6 @@ _LOCK = threading.Lock()
 
 
 def sent_by(client: Any) -> SentSecrets:
-    """What this client sent; forgotten with it."""
+    """Return the secrets that this client sent of late. They are forgotten together with the client."""
     with _LOCK:
         return _BY_CLIENT.setdefault(client, SentSecrets())

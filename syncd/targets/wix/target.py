@@ -17,12 +17,12 @@ from syncd.targets.wix.retries import Line, WixCalls
 
 SECRETS = "/api/v1/secrets"
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-"""A GUID, as far as the reference says; anything that goes into an address as it is will do."""
+"""Ids that are taken: GUIDs, as the reference says, and anything else that goes into an address as it is."""
 NOT_WIX_HINT = "see base_url, and what stands between here and Wix"
 
 
 class WixTarget:
-    """One site's secrets vault over HTTP."""
+    """One site's secrets vault over HTTP. Every call raises `TargetError` and its kinds."""
 
     def __init__(self, line: Line) -> None:
         self.name, self.site, self.profile = line.name, line.site, line.profile
@@ -55,7 +55,10 @@ class WixTarget:
         )
 
     def create(self, name: str, value: SecretValue[str], description: str) -> WriteResult:
-        """CreateSecret."""
+        """Create a secret (CreateSecret).
+
+        Raises `TargetUnavailable` with `maybe_done` if the secret may be there, but no answer came that tells its id.
+        """
         secret: Sendable = {"name": name, "value": value, "description": description}
         answer, _ = self._calls.call("POST", SECRETS, {"secret": secret}, single=False, repeatable=False)
         secret_id = text((answer.body or {}).get("id"))
@@ -69,7 +72,7 @@ class WixTarget:
     def update(
         self, secret_id: str, *, name: str | None, value: SecretValue[str] | None, description: str
     ) -> WriteResult:
-        """PartiallyUpdateSecret: only what is given."""
+        """Change a secret (PartiallyUpdateSecret): its description, and its name and value where they are given."""
         secret: dict[str, Sendable] = {"description": description}
         if name is not None:
             secret["name"] = name
@@ -79,7 +82,7 @@ class WixTarget:
         return WriteResult(id=secret_id, window=answer.window, request_id=answer.request_id, lost_tries=lost)
 
     def delete(self, secret_id: str) -> WriteResult:
-        """DeleteSecret; one that the site does not have is removed."""
+        """Delete a secret (DeleteSecret); one that the site does not have counts as deleted."""
         try:
             answer, lost = self._calls.call("DELETE", _path_of(secret_id), single=True)
         except SecretGone as gone:
@@ -87,7 +90,7 @@ class WixTarget:
         return WriteResult(id=secret_id, window=answer.window, request_id=answer.request_id, lost_tries=lost)
 
     def value(self, name: str) -> SecretValue[str] | None:
-        """GetSecretValue; None if there is no such name."""
+        """Return the value of a secret (GetSecretValue); None if there is no such name, or its value is no text."""
         try:
             answer, _ = self._calls.call("GET", f"{SECRETS}/name/{quote(name, safe='')}", single=True)
         except SecretGone:
