@@ -48,9 +48,9 @@ class Context:
 
     stop: ClassVar[threading.Event] = threading.Event()
     stoppable: ClassVar[bool] = False
+    """True while the command itself looks at `stop`; otherwise a signal interrupts it at once."""
     ledger: ClassVar[Ledger | None] = None
     """The ledger that this command opened last. A damaged row of it may be the cause of an unexpected exception."""
-    """`stoppable`: True while the command itself looks at `stop`; otherwise a signal interrupts it at once."""
 
     def logs(self, level: str) -> None:
         """Set logging up: `level`, or debug when asked for."""

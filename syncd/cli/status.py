@@ -62,7 +62,8 @@ def status(
             show_json({"jobs": entries, "troubles": troubles, "strays": strays(app)})
             return 0
         headers = ["JOB", "TARGET", "RESULT", "LAST RUN", "LAST GOOD", "DUE", "SECRETS", "WHY"]
-        show_table(headers, [_entry_row(entry, now) for entry in entries])
+        stale = _stale(app)
+        show_table(headers, [_entry_row(entry, now, (entry["job"], entry["target"]) in stale) for entry in entries])
         if problems:
             show()
             headers = ["STATUS", "NAME", "JOB", "TARGET", "SINCE", "NEXT TRY", "WHY"]
@@ -105,12 +106,13 @@ MOST_ROLLBACKS = 20
 """Most lines about rollbacks that are shown; all secrets of a job may have been rolled back."""
 
 
-def _entry_row(entry: dict[str, Any], now: datetime) -> list[str]:
+def _entry_row(entry: dict[str, Any], now: datetime, is_stale: bool) -> list[str]:
     tally = ", ".join(f"{number} {word}" for word, number in entry["secrets"].items())
     if entry["message"] == LEFT_OVER:
         why = f"{LEFT_OVER}; see them: syncd state list"
         return [entry["job"], entry["target"], "left over", "-", "-", "never", tally, why]
     code, following = entry["exit_code"], entry["next_run_at"]
+    why = entry["message"] or (_why_stale(entry, now) if is_stale else "")
     return [
         entry["job"],
         entry["target"],
@@ -119,7 +121,7 @@ def _entry_row(entry: dict[str, Any], now: datetime) -> list[str]:
         ago(entry["last_success_at"], now),
         "rests" if entry["paused"] else _next_in_words(following, now),
         tally or "none",
-        "; ".join(filter(None, [entry["message"] or _why_stale(entry, now), _why_late(entry)])),
+        "; ".join(filter(None, [why, _why_late(entry)])),
     ]
 
 
@@ -131,11 +133,15 @@ def _why_late(entry: dict[str, Any]) -> str:
     return f"over its objective: {entry['late']}" if entry["late"] else ""
 
 
+def _stale(app: App) -> set[tuple[str, str]]:
+    """Return the jobs and targets whose secrets are `behind` because no cycle has looked there for too long."""
+    found, jobs = app.served.stale, app.runtime.jobs
+    return {(job, target) for job in jobs for target in jobs[job].targets if (app.site_of(target), job) in found}
+
+
 def _why_stale(entry: dict[str, Any], now: datetime) -> str:
-    """Say that no cycle has looked for too long, if the status `stale` is among the entry's secrets; else empty."""
-    if "stale" not in entry["secrets"]:
-        return ""
-    return f"no cycle has looked since {ago(entry['last_run_at'], now)}: does syncd run go on? At once: syncd sync"
+    since = ago(entry["last_run_at"], now)
+    return f"no cycle has looked at everything since {since}: does syncd run go on? At once: syncd sync {entry['job']}"
 
 
 def _problem_rows(problems: list[OpenProblem], targets: dict[str, str], now: datetime) -> Iterator[list[str]]:

@@ -192,3 +192,41 @@ def test_what_comes_after_a_look_and_before_its_cycle_has_ended_was_not_seen(
     }
     monkeypatch.undo()
     assert lab.run("sync").code == 0 and set(lab.statuses().values()) == {"synced"}
+
+
+def test_status_says_that_nobody_has_looked_for_long(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    minutely(lab, bao)
+    with machine_clock(lab, LONG_AGO) as app:
+        assert one_cycle(app).exit_code == 0
+    said = lab.run("status").out
+    assert "4 behind" in said and "since 1h ago" in said and "At once: syncd sync job" in said
+    assert lab.run("sync").code == 0
+    assert "no cycle has looked" not in lab.run("status").out
+
+
+def test_status_says_where_news_passed_by(lab: Lab, bao: Bao) -> None:
+    """Another job saw that the source has something new, and this one has no schedule."""
+    on_two_sites(lab, bao)
+    bao.put("app/x", v="1")
+    rule = {"path": f"{bao.mount}/app/*", "field": "v", "name": "OTHER_{basename}"}
+    lab.job("other", "vault", rule, targets=["two"])
+    assert lab.run("sync").code == 0
+    bao.put("app/x", v="2")
+    lab.config["targets"]["shop"]["base_url"] = "http://127.0.0.1:9"
+    lab.run("sync")
+    by_target = {line.split()[1]: line for line in lab.run("status").out.splitlines() if line.startswith("job ")}
+    assert "1 behind" in by_target["shop"] and "1 synced" in by_target["two"]
+    assert "no cycle has looked" not in by_target["two"]
+
+
+def test_status_of_a_job_that_left_its_target_names_no_site_to_look_at(lab: Lab, bao: Bao) -> None:
+    on_two_sites(lab, bao)
+    bao.put("app/x", v="1")
+    lab.config["jobs"]["job"]["schedule"] = {"every": "1m"}
+    with machine_clock(lab, LONG_AGO) as app:
+        sync_job(app.runtime, app.runtime.jobs["job"], Run(holder="test", wait=timedelta(0)))
+    lab.config["jobs"]["job"]["targets"] = ["shop"]
+    del lab.config["targets"]["two"]
+    said = lab.run("status").out
+    assert "left over" in said and said.count("no cycle has looked") == 1
