@@ -104,7 +104,7 @@ def options(
     ] = None,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
 ) -> None:
-    """Options before the command."""
+    """Global options; they may stand before or after the command."""
     del version
     if log_format not in {"auto", "json", "console"}:
         raise ConfigError(f"--log-format {log_format} is not known", hint="auto, json or console")

@@ -87,7 +87,7 @@ def apply(
     wait: Wait = "5m",
     as_json: Json = False,
 ) -> int:
-    """Carry out exactly a kept plan; refused if what it touches has moved since."""
+    """Carry out a kept plan exactly as it is; refused if anything that it touches has changed since."""
     from syncd.domain.audit import CAUSE
     from syncd.errors import PlanMoved
     from syncd.reconcile import saved_plan as planfile

@@ -42,8 +42,10 @@ HEADERS = (
     "DETAIL",
 )
 """Column headers of `syncd audit show`. The widest column is the last one, so that it pushes no other aside."""
-Since = Annotated[str | None, typer.Option("--since", help="From then on: 24h, 2026-11-01, or RFC 3339.")]
-Until = Annotated[str | None, typer.Option("--until", help="Until then: 1h, 2026-11-30 (with that day), or RFC 3339.")]
+Since = Annotated[str | None, typer.Option("--since", help="From this time on: 24h, 2026-11-01, or RFC 3339.")]
+Until = Annotated[
+    str | None, typer.Option("--until", help="Up to this time: 1h, 2026-11-30 (with that day), or RFC 3339.")
+]
 
 
 @app.callback()
@@ -69,7 +71,7 @@ def show_(
     until: Until = None,
     as_json: Json = False,
 ) -> int:
-    """Show the newest lines that fit."""
+    """Show the newest lines that match the filters."""
     from syncd.ledger.audit_reading import Filter
 
     with context.obj.open(writable=False) as opened:
@@ -186,7 +188,7 @@ def verify(
     ] = None,
     as_json: Json = False,
 ) -> int:
-    """Follow every chain, and name the stream and line where one was altered, removed, put in or moved."""
+    """Check every chain, and name the stream and line where a line was altered, removed, inserted or moved."""
     expected, altered = _expected(heads) if heads else ({}, [])
     with context.obj.open(writable=False) as opened:
         broken, count = opened.ledger.audit.verify(expected)

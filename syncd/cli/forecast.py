@@ -22,7 +22,7 @@ def forecast(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
-    """Tell the calls of a quiet day to each source and site, AWS's price, and how long a push of everything takes."""
+    """Show the calls of a day without changes to each source and site, AWS's price, and how long sending all takes."""
     from syncd.forecast import inputs as outlook
 
     # From the ledger alone: AWS asks a price for each call, and a forecast makes none.

@@ -66,7 +66,7 @@ def release(
     server: Server = None,
     token_file: TokenFile = None,
 ) -> int:
-    """Let a batch go: each of its actions as it is now, once, within 24 hours."""
+    """Release a batch: each of its actions may be sent as it is now, once, within 24 hours."""
     why = required_reason(reason, "release")
     far = remote(server, token_file)
     if far is not None:

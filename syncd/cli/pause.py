@@ -40,7 +40,7 @@ def pause(
     server: Server = None,
     token_file: TokenFile = None,
 ) -> int:
-    """Let it list nothing, recover nothing and send nothing; running processes hear it within 5 seconds."""
+    """Pause a job, a target or everything: nothing is listed, recovered or sent; running processes obey in 5 s."""
     scope, name = _scope(job, target, everything=everything)
     # As a moment, so that a daemon whose clock differs pauses until the same time.
     ends = moment(until, "--until", ahead=True) if until is not None else None

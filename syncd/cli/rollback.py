@@ -42,7 +42,7 @@ def rollback(
         str | None, typer.Option("--to", help="This version (AWS: an id or a stage); the one before if left out.")
     ] = None,
     until: Annotated[
-        str, typer.Option("--until", help="Until then: 24h, 2026-12-24 (with that day), RFC 3339.")
+        str, typer.Option("--until", help="How long it holds: 24h, 2026-12-24 (with that day), RFC 3339.")
     ] = "24h",
     end: Annotated[bool, typer.Option("--end", help="Let the sites go on to the newest version.")] = False,
     job: Annotated[str | None, typer.Option("--job", help="With --since: what this job updated.")] = None,
@@ -53,7 +53,7 @@ def rollback(
     token_file: TokenFile = None,
     as_json: Json = False,
 ) -> int:
-    """Give the sites the source's own older version, read anew; runs the cycle itself, and holds until then."""
+    """Send the sites an older version, read anew from the source; it is sent at once, and holds until --until."""
     if job and (end or to):
         which = "--end" if end else "--to"
         raise ConfigError(f"{which} is for one NAME or PATH, not for --job", hint="end or choose them one at a time")

@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
     from syncd.bootstrap.app import App
 
-app = typer.Typer(help="Look at the ledger of ids, and set it right.", no_args_is_help=True)
+app = typer.Typer(help="Look at the ledger of ids, and correct it.", no_args_is_help=True)
 MOST_BYTES = 1024 * 1024 * 1024
 """Most bytes of an export that are read: some million secrets."""
 
 
 @app.callback()
 def _called(context: typer.Context) -> None:
-    """Look at the ledger of ids, and set it right."""
+    """Look at the ledger of ids, and correct it."""
     context.obj.calls(context.invoked_subcommand)
 
 

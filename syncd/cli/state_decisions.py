@@ -87,7 +87,7 @@ def freeze(
     target: Target = None,
     reason: Reason = None,
 ) -> int:
-    """Leave one secret alone until then; a time that has passed thaws it."""
+    """Leave one secret alone until --until; a time that has passed ends the freeze."""
     until_then, why = moment(until, "--until", ahead=True), required_reason(reason, "state freeze")
     with context.obj.open() as app:
         from syncd.bootstrap import freezes
