@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
 from syncd.daemon.asked_for import Ask
-from syncd.daemon.generations import Generations
+from syncd.daemon.generations import Generation, Generations
 from syncd.daemon.job_runner import JobRunner
 from syncd.daemon.wakeups import ONCE, Expected
 from syncd.domain.audit import Actor
@@ -37,11 +37,19 @@ class HandingOn:
         `stops`: does this daemon end? `rests`: does another one work in its place? In both cases, and after a reload,
         everything is handed on. Raises `LedgerError`.
         """
-        current = self._generations.current
-        is_another, self._seen = self._seen is not current, current
+        current, before = self._generations.current, self._seen
+        self._seen = current
         # Under another configuration another job may take it.
-        stays = self._stays if not (stops or is_another or rests) else lambda _job, _path: False
-        handed_on = self._left(stays, "what was left at a stop" if stops else "what was left by another job")
+        stays = self._stays if not (stops or before is not current or rests) else lambda _job, _path: False
+        nobody = Actor("event", "what was left at a stop" if stops else "what was left by another job", "syncd run")
+        left, asked = self._runner.take_left(stays, stops=stops)
+        handed_on = defaultdict[Ask, dict[str, Expected]](dict)
+        for job, path in left.keys() | asked.keys():
+            if whose := asked.get((job, path)):
+                ask = whose.again()
+            else:  # the request has ended, and its rights with it: it woke no more than its job's own sites
+                ask = Ask(by=nobody, rights=_sites_of(job, before, current))
+            handed_on[ask][path] = left.get((job, path), ONCE).and_(handed_on[ask].get(path))
         while handed_on:
             ask, named = handed_on.popitem()
             try:
@@ -55,15 +63,6 @@ class HandingOn:
         current = self._generations.current
         job = current.app.runtime.jobs.get(name)
         return job is not None and current.schedule.has(name) and any(selects_path(rule, path) for rule in job.rules)
-
-    def _left(self, stays: Callable[[str, str], bool], nobody: str) -> dict[Ask, dict[str, Expected]]:
-        left, asked = self._generations.current.pending.take_left(stays), self._runner.take_left(stays)
-        by_ask = defaultdict[Ask, dict[str, Expected]](dict)
-        for job, path in left.keys() | asked.keys():
-            whose = asked.get((job, path))
-            named = by_ask[whose.again() if whose else Ask(by=Actor("event", nobody, "syncd run"))]
-            named[path] = left.get((job, path), ONCE).and_(named.get(path))
-        return dict(by_ask)
 
     def _wish(self, ask: Ask, named: Mapping[str, Expected]) -> Wish:
         now = time.monotonic()
@@ -81,3 +80,10 @@ class HandingOn:
         for ask, named in handed_on.items():
             self._generations.current.pending.put_back(NOBODYS, named)
             self._runner.asked(NOBODYS, replace(ask, about=tuple(named)))
+
+
+def _sites_of(name: str, *generations: Generation) -> frozenset[str]:
+    """Return the keys of the sites that a job sends to under any of these configurations."""
+    runtimes = [generation.app.runtime for generation in generations]
+    jobs = [(runtime, runtime.jobs[name]) for runtime in runtimes if name in runtime.jobs]
+    return frozenset(runtime.site_of(target) for runtime, job in jobs for target in job.targets)

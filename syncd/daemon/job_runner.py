@@ -67,13 +67,14 @@ class JobRunner:
         generation = self._generations.current
         if not generation.schedule.has(job):
             return False
-        # Written down before a run is asked for: one that starts at this moment takes it along.
-        generation.pending.put(job, paths, expected=expected)
         # What is asked for now is not looked at as rarely as what nobody could read for long.
         is_event = ask is not None and ask.by.kind == "event"
         self._retries.asked(job, {*paths, *(expected or ())} if is_event else None)
-        if ask is not None:
-            self._asked_for.note(job, ask)
+        # Written down before a run is asked for: one that starts at this moment takes it along.
+        with self._lock:  # the paths with whoever asks, so that they are passed on together
+            generation.pending.put(job, paths, expected=expected)
+            if ask is not None:
+                self._asked_for.note(job, ask)
         self._run_soon(generation, job)
         return True
 
@@ -179,12 +180,21 @@ class JobRunner:
         """Note a request to a job, without starting a run for it."""
         self._asked_for.note(job, ask)
 
-    def take_left(self, stays: Callable[[str, str], bool]) -> dict[tuple[str, str], Wanted]:
-        """Remove and return the requests for paths that are not done yet, by job and path.
+    def take_left(
+        self, stays: Callable[[str, str], bool], *, stops: bool
+    ) -> tuple[dict[tuple[str, str], Expected], dict[tuple[str, str], Wanted]]:
+        """Remove and return what events named, and the requests for paths, that are not done yet; by job and path.
 
-        The caller has to pass them on. `stays`: is this path of this job still for this daemon? Then its request stays.
+        The caller has to pass them on. `stays`: is this path of this job still for this daemon? Then it is left where
+        it is. `stops`: does the daemon end? Otherwise nothing is taken from a job that is running: the paths are with
+        its run, and are passed on with their requests once it has ended.
         """
-        return self._asked_for.take_left(stays)
+
+        def is_kept(job: str, path: str) -> bool:
+            return (not stops and self._running[job] > 0) or stays(job, path)
+
+        with self._lock:
+            return self._generations.current.pending.take_left(is_kept), self._asked_for.take_left(is_kept)
 
     def _try_again(self, generation: Generation, job: str, wait: timedelta | None) -> None:
         """Run the job again after `wait`, and let it look at its sources anew; None: leave it to the schedule.

@@ -453,13 +453,25 @@ def test_a_path_that_fails_for_a_moment_is_tried_again(lab: Lab, bao: Bao, asked
         until(lambda: lab.site.values()["x"] == ("1" if asked == "in a pause" else "3"), 30)
 
 
-def test_what_is_handed_on_keeps_its_rights(lab: Lab, bao: Bao, two_sites: str) -> None:
+@pytest.mark.parametrize("when", ["between runs", "in a run"])
+def test_what_is_handed_on_keeps_its_rights(lab: Lab, bao: Bao, two_sites: str, when: str) -> None:
     """Whoever may wake what goes to one site wakes nothing of another one by a reload."""
     job = lab.config["jobs"]["job"]
     lab.config["jobs"] = {"job": {**job, "targets": ["shop"]}, "other": {**job, "targets": ["two"]}}
     alice = {"name": "alice", "token": {"file": str(lab.secret_file("alice", "token-of-alice"))}}
-    servers = Servers(bao)
-    with job_behind(lab, bao, servers):
+    servers, is_held, goes_on = Servers(bao), threading.Event(), threading.Event()
+    goes_on.set()
+
+    def front(method: str, path: str, sent: bytes) -> Answer | None:
+        if f"/{bao.mount}/" in path and not goes_on.is_set():
+            is_held.set()
+            goes_on.wait(60)
+        return servers(method, path, sent)
+
+    def loaded() -> int:
+        return len(lab.run("audit", "show", "--event", "config.loaded", "--json").json)
+
+    with job_behind(lab, bao, front):
         lab.config["jobs"] = {"job": {**job, "targets": ["shop"]}, "other": {**job, "targets": ["two"]}}
         for one in lab.config["jobs"].values():
             one["source"] = next(iter(lab.config["sources"]))
@@ -470,12 +482,20 @@ def test_what_is_handed_on_keeps_its_rights(lab: Lab, bao: Bao, two_sites: str) 
             servers.of = dict.fromkeys(("listing", "metadata", "data"), 0)
             told = device_line(f"{bao.mount}/data/app/x", 3).encode()
             assert ask(event.url + "/-/sync?job=other", "POST", "token-of-alice", b"")[0] == 404
-            asked = servers.looks
+            asked, before = servers.looks, loaded()
+            if when == "in a run":
+                goes_on.clear()
             assert ask(event.url + "/hooks/vault-audit", "POST", "token-of-alice", told)[0] == 202
-            until(lambda: servers.looks > asked)
+            until(is_held.is_set if when == "in a run" else lambda: servers.looks > asked)
             lab.config["jobs"]["payments"] = lab.config["jobs"].pop("job")
             assert lab.config_file
             event.process.send_signal(signal.SIGHUP)
+            until(lambda: loaded() > before)
+            if when == "in a run":
+                # Every two seconds it passes on what is left.
+                enough = time.monotonic() + 3
+                until(lambda: time.monotonic() > enough)
+                goes_on.set()
             until(lambda: event.has_begun(lab))
             servers.of = {}
             until(lambda: lab.site.values()["x"] == "3", 40)

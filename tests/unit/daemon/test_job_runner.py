@@ -103,3 +103,35 @@ def test_an_event_of_no_path_is_no_persons_request(
     builder: Any = SimpleNamespace(instruments=None, readiness=None, stop=threading.Event())
     JobRunner(generations, builder).trigger("j", paths, ask=Ask(by=by) if by else None, expected=expected)  # type: ignore[arg-type]
     assert told == [about]
+
+
+def left_of(runner: JobRunner, *, stops: bool = False) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
+    """Of which jobs and paths something is passed on: of what was named, and of who asked."""
+    named, asked = runner.take_left(lambda _job, _path: False, stops=stops)
+    return set(named), set(asked)
+
+
+@pytest.mark.parametrize("by", [EVENT, ALICE])
+def test_what_a_run_has_is_passed_on_with_its_request_once_it_ended(
+    runner: JobRunner, generations: Generations, by: Actor
+) -> None:
+    """The paths are with the run: without them nobody would know any more whose they were."""
+    found: list[object] = []
+
+    def in_the_run() -> None:
+        runner.trigger("j", ("p/a",), ask=Ask(by=by, about=("p/a",), rights=frozenset({"s"})))
+        found.append(left_of(runner))
+        found.append(left_of(runner, stops=True))
+
+    generations.during = [in_the_run]
+    runner.run("j")
+    # A daemon that ends waits for no run.
+    assert found == [(set(), set()), ({("j", "p/a")}, {("j", "p/a")})]
+
+
+@pytest.mark.parametrize("paths", [("p/a",), ("p/a", "p/b#x"), ("*", "p/é")])
+def test_a_request_is_passed_on_with_all_of_its_paths(runner: JobRunner, paths: tuple[str, ...]) -> None:
+    runner.trigger("j", paths, ask=Ask(by=ALICE, about=paths))
+    every = {("j", path) for path in paths}
+    assert left_of(runner) == (every, every)
+    assert left_of(runner) == (set(), set())
