@@ -13,7 +13,7 @@ from syncd.cli.reasons import Reason, log_override, required_reason
 from syncd.cli.state_lookup import Name, Target, found_record, locked
 from syncd.domain import Grant, Record, RemoteSecret
 from syncd.domain.audit import entry_about
-from syncd.domain.ownership import other_owner
+from syncd.domain.ownership import other_owner, owner_in
 from syncd.domain.ports import AuditBatch
 from syncd.errors import ConfigError
 
@@ -59,15 +59,30 @@ def adopt(
             raise ConfigError(f"no conflict about {name} is known", hint="run `syncd sync` first, or give --target")
         # All sites are asked before anything is granted: one that lists no such secret leaves no half permission.
         seen = {site: _seen_at_site(app, site, name) for site in dict.fromkeys(sites)}
+        for site, secret in seen.items():
+            _see_whose_it_is(app, site, secret)
         log_override("state adopt", why, name=name, lasts=given_for)
         for site, secret in seen.items():
             # For this id and mark: replaced, or marked by another owner since, it is not what the person saw.
             owner = other_owner(secret.description, app.settings.owner)
             app.ledger.grant(site, name, span, Grant(remote_id=secret.id, owner=owner))
             changed = f"last changed {secret.updated_at:%Y-%m-%d %H:%M} UTC" if secret.updated_at else "without a date"
-            show(f"{name} on {site}: id {secret.id}, {changed}, {f'mark of {owner}' if owner else 'without a mark'}")
+            is_ours = owner_in(secret.description) == app.settings.owner
+            mark = f"mark of {owner}" if owner else "our mark for another secret" if is_ours else "without a mark"
+            show(f"{name} on {site}: id {secret.id}, {changed}, {mark}")
     show(f"this secret is taken over by the next cycle of the job that wants its name, within {given_for}")
     return 0
+
+
+def _see_whose_it_is(app: App, site: str, secret: RemoteSecret) -> None:
+    """Raise `ConfigError` for a secret with our mark, until each job on the site has looked whether it is its own."""
+    looked = {run.job for run in app.ledger.runs() if run.site == site}
+    waiting = sorted(set(app.served.jobs.get(site, ())) - looked)
+    if owner_in(secret.description) == app.settings.owner and waiting:
+        raise ConfigError(
+            f"{secret.name} carries our own mark, and {waiting[0]} has not looked yet whether it is one of its secrets",
+            hint="run `syncd sync` first: a job takes back what is its own",
+        )
 
 
 def _seen_at_site(app: App, site: str, name: str) -> RemoteSecret:

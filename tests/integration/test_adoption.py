@@ -80,3 +80,49 @@ def test_another_installations_secret_is_a_conflict_that_names_it(job: Lab, owne
     assert job.run("state", "adopt", "theirs", "--reason", "they moved out").code == 0
     assert job.run("sync").code == 0 and job.site.values()["theirs"] == "1"
     assert f"[syncd:{owner}:" not in job.site.by_name("theirs").description or owner == "LAB"
+
+
+def with_a_lost_ledger(job: Lab, bao: Bao, swap: str) -> str:
+    """Two jobs of which each gives the other's name, or one that took over its name. Returns: that name."""
+    bao.put("team/x", new="of the team")
+    job.config["jobs"]["job"]["secrets"] = [{"path": f"{bao.mount}/team/*", "name": "{field}"}]
+    assert job.run("sync").code == 0
+    job.config["jobs"]["team"] = job.config["jobs"].pop("job")
+    for file in job.state.parent.glob("state.db*"):
+        if not file.name.endswith("key"):
+            file.unlink()
+    # By the alphabet the first one; its name is the team's by a pattern, in full, or by another field.
+    rule = {
+        "pattern": {"path": f"{bao.mount}/app/*", "field": "new", "name": "{field}"},
+        "name": {"path": f"{bao.mount}/app/x", "field": "other", "name": "new"},
+        "value": {"path": f"{bao.mount}/app/x", "value": "{same}-{other}", "name": "new"},
+    }[swap]
+    job.job("a-job", "vault", rule)
+    return "new"
+
+
+@pytest.mark.parametrize("swap", ["pattern", "name", "value"])
+@pytest.mark.parametrize("door", ["policy", "grant"])
+def test_what_carries_our_mark_for_another_secret_is_not_taken_over(job: Lab, bao: Bao, swap: str, door: str) -> None:
+    """The ledger is lost, and the job that comes first gives a name that is another job's."""
+    name = with_a_lost_ledger(job, bao, swap)
+    if door == "policy":
+        job.config["jobs"]["a-job"]["conflict_policy"] = "adopt"
+    else:
+        refused = job.run("state", "adopt", name, "--target", "shop", "--reason", "the hint says so")
+        assert refused.code == 3 and "carries our own mark" in refused.err and "syncd sync" in refused.err
+    done = job.run("sync")
+    assert done.code == 1 and "takes it back in its next cycle" in done.out
+    assert job.site.values()[name] == "of the team"
+    done = job.run("sync")
+    assert job.site.values()[name] == "of the team" and "of job team" in done.out
+    assert "is ours already" in job.run("state", "adopt", name, "--target", "shop", "--reason", "again").err
+
+
+def test_what_no_job_gives_any_more_is_taken_over_by_a_persons_word(job: Lab, bao: Bao) -> None:
+    name = with_a_lost_ledger(job, bao, "pattern")
+    job.config["jobs"].pop("team")
+    assert job.run("sync").code == 1
+    said = job.run("state", "adopt", name, "--target", "shop", "--reason", "the team's path has moved")
+    assert said.code == 0 and "our mark for another secret" in said.out
+    assert job.run("sync").code == 0 and job.site.values()[name] == "3"
