@@ -70,6 +70,8 @@ def status(
             show_table(headers, list(_problem_rows(problems, targets, now)))
         if state in {None, "rolled_back"}:
             _show_rollbacks(app, job, target)
+        if state in {None, "frozen"}:
+            _show_frozen(app, job, target, now)
         if (job, target, state) == (None, None, None):
             _show_strays(strays(app))
     return 0
@@ -95,15 +97,29 @@ def _show_rollbacks(app: App, job: str | None, target: str | None) -> None:
         rollbacks = {key: rollback for key, rollback in rollbacks.items() if here.get(key)}
     if rollbacks:
         show()
-    for (source, path), rollback in sorted(rollbacks.items())[:MOST_ROLLBACKS]:
+    for (source, path), rollback in sorted(rollbacks.items())[:MOST_LINES]:
         what = f"{source}:{path}"
         show(f"{what}: {rollback}; end: syncd rollback {what} --end --reason '…'")
-    if len(rollbacks) > MOST_ROLLBACKS:
-        show(f"and {len(rollbacks) - MOST_ROLLBACKS} more are rolled back: syncd state list --status rolled_back")
+    if len(rollbacks) > MOST_LINES:
+        show(f"and {len(rollbacks) - MOST_LINES} more are rolled back: syncd state list --status rolled_back")
 
 
-MOST_ROLLBACKS = 20
-"""Most lines about rollbacks that are shown; all secrets of a job may have been rolled back."""
+def _show_frozen(app: App, job: str | None, target: str | None, now: datetime) -> None:
+    """Show which secrets a person froze, until when, and how to end that."""
+    sites = frozenset({app.site_of(target)}) if target in app.settings.targets else None
+    frozen = [record for record in app.ledger.frozen(now, MOST_LINES + 1, sites) if job in {None, record.job}]
+    if frozen:
+        show()
+    for record in frozen[:MOST_LINES]:
+        place = app.first_target_on(record.site, record.job)
+        until = f"frozen until {record.frozen_until:%Y-%m-%d %H:%M} UTC"
+        show(f"{record.name} on {place}: {until}; end: syncd state thaw {record.name} --target {place}")
+    if len(frozen) > MOST_LINES:
+        show("and more are frozen: syncd state list --status frozen")
+
+
+MOST_LINES = 20
+"""Most lines about rollbacks, and about frozen secrets, that are shown; all secrets of a job may be meant."""
 
 
 def _entry_row(entry: dict[str, Any], now: datetime, is_stale: bool) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import uuid
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from syncd.ledger.engine import sqlite_engine
 from syncd.ledger.store import Ledger
 from tests.lab import Bao, Lab
+from tests.support.wix_people import changed_by_hand
 
 OTHER = "00000000-0000-4000-8000-0000000000ab"
 DELETING = {"deletion_policy": "delete", "deletion_grace": "0s"}
@@ -117,3 +119,41 @@ def test_a_busy_site_keeps_nobody_from_the_next_one(two_sites: Lab, bao: Bao, bu
     assert sorted(row["target"] for row in done.json) == ["outlet", "shop"], "each site has its report"
     assert len(lab.wix.site(site).values()) == 4
     assert len(lab.wix.site({"shop": OTHER, "outlet": lab.site_id}[busy]).values()) == 1
+
+
+def typed_hints(said: str) -> list[list[str]]:
+    """The commands that a text tells to type, without their first word."""
+    return [shlex.split(text) for text in re.findall(r"syncd (state \w+ [^,;()\n]*)", said)]
+
+
+@pytest.mark.parametrize("case", ["missing", "orphan", "adopt", "contested", "frozen"])
+def test_a_hint_works_as_it_is_typed_where_a_name_is_on_two_sites(lab: Lab, bao: Bao, case: str) -> None:
+    lab.vault(bao)
+    other = str(uuid.uuid4())
+    lab.secret_file("key-two", lab.wix.issue_key(other))
+    lab.config["targets"]["two"] = lab.target(other, "key-two")
+    bao.put("app/x", v="1")
+    bao.put("app/y", v="1")
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/*"}, targets=["shop", "two"], deletion_policy="delete")
+    if case == "adopt":
+        for site in (lab.site, lab.wix.site(other)):
+            site.create({"name": "x_v", "value": "somebody's"})
+    lab.run("sync")
+    if case == "missing":
+        bao.remove("app/x")
+    elif case == "orphan":
+        lab.config["jobs"]["new"] = lab.config["jobs"].pop("job") | {"secrets": [{"path": f"{bao.mount}/app/y"}]}
+    elif case == "contested":
+        for _ in range(4):
+            changed_by_hand(lab, "x_v")
+            lab.run("sync")
+        changed_by_hand(lab, "x_v")
+    said = lab.run("sync").out
+    if case == "frozen":
+        assert lab.run("state", "freeze", "x_v", "--target", "two", "--until", "3d", "--reason", "CHG-7").code == 0
+        said = lab.run("status", "--status", "frozen").out
+    hints = [hint for hint in typed_hints(said) if "x_v" in hint]
+    assert hints, said
+    for hint in hints:
+        typed = lab.run(*hint)
+        assert typed.code == 0, (hint, typed.err)

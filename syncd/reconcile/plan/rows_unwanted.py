@@ -98,7 +98,7 @@ def _of_unverified(row: Row, record: Record, listed: RemoteSecret, kind: Finding
         FindingKind.UNVERIFIED,
         record,
         f"{why}; not deleted: what the site holds under this id is not known",
-        f"{BY_HAND}, then: syncd state forget {record.name}",
+        f"{BY_HAND}, then: syncd state forget {record.name} --target {row.inputs.target}",
     )
     return Verdict(compare=record.name if asks else "") + unknown
 
@@ -121,7 +121,7 @@ def judge_of_gone_job(row: Row, record: Record) -> Verdict:
     if record.name not in row.evidence.left_behind:
         return verdict
     why = f"job {record.job} sends nothing to this site any more; kept as it is"
-    hint = f"to remove it: syncd state forget {record.name} --delete --reason '…'"
+    hint = f"to remove it: syncd state forget {record.name} --target {row.inputs.target} --delete --reason '…'"
     return verdict + report(FindingKind.ORPHAN, record, why, hint)
 
 
@@ -143,7 +143,8 @@ def _tombstone(row: Row, record: Record, kind: FindingKind, why: str) -> Verdict
         if kept:
             return note(absent) + report(kind, record, f"{why}; not deleted: {kept}")
         then = f"deleted after {left} more of observed absence"
-        keep = f"to keep it: bring it back at the source, or syncd state freeze {record.name} --reason '…'"
+        freeze = f"syncd state freeze {record.name} --target {row.inputs.target} --until 7d --reason '…'"
+        keep = f"to keep it: bring it back at the source, or {freeze}"
         return note(absent) + report(kind, record, f"{why}; {then}", keep)
     obstacle = obstacle_to_deletion(record, row.listed, row.now, plausible=row.listing_is_plausible)
     obstacle = obstacle or row.evidence.objections.get(record.name, "")

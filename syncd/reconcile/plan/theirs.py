@@ -87,5 +87,6 @@ def objection_to_restore(row: Row, desired: DesiredSecret, record: Record, what:
         FindingKind.CONTESTED,
         desired,
         f"{what}; restored {len(recent)} times within a day, no longer fought over",
-        f"find who writes it at Wix, or freeze it: syncd state freeze {desired.name} --until DATE --reason '…'",
+        f"find who writes it at Wix, or freeze it: syncd state freeze {desired.name} --target {row.inputs.target} "
+        "--until 7d --reason '…'",
     )
