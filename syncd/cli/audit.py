@@ -74,11 +74,11 @@ def show_(
     """Show the newest lines that match the filters."""
     from syncd.ledger.audit_reading import Filter
 
+    first, last = _between(since, until)
     with context.obj.open(writable=False) as opened:
         key = _stream(opened, site) if site else None
         asked = Filter(
-            site=key, name=name, job=job, actor=actor, event=",".join(event or ()) or None,
-            since=_since(since), until=_until(until),
+            site=key, name=name, job=job, actor=actor, event=",".join(event or ()) or None, since=first, until=last,
         )  # fmt: skip
         lines = list(opened.ledger.audit.lines(asked, most=SHOWN))
         names = {opened.site_of(target): target for target in reversed(opened.settings.targets)}
@@ -170,12 +170,13 @@ def _row(line: Mapping[str, Any], names: Mapping[str, str]) -> list[Any]:
     return [cell or "-" for cell in (*cells, *more)]
 
 
-def _since(text: str | None) -> datetime | None:
-    return moment(text, "--since", ahead=False) if text is not None else None
-
-
-def _until(text: str | None) -> datetime | None:
-    return end_of_span(text, "--until") if text is not None else None
+def _between(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
+    """Return the two moments that `--since` and `--until` give. Raises `ConfigError`."""
+    first = None if since is None else moment(since, "--since", ahead=False)
+    last = None if until is None else end_of_span(until, "--until")
+    if first is not None and last is not None and last <= first:
+        raise ConfigError(f"--until {until} is not after --since {since}", hint="give the earlier time to --since")
+    return first, last
 
 
 @app.command()
@@ -294,7 +295,8 @@ def export(
 
     if form not in {"jsonl", "csv"}:
         raise ConfigError(f"--format {form} is not known", hint="jsonl or csv")
-    asked = Filter(since=_since(since), until=_until(until))
+    first, last = _between(since, until)
+    asked = Filter(since=first, until=last)
     altered = list[dict[str, Any]]()
     with context.obj.open(writable=False) as opened:
         _print(_noting(altered, opened.ledger.audit.lines(asked)), form)

@@ -10,7 +10,7 @@ from syncd.domain.recency import day_after
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 """Seconds of each unit that a duration may be written in."""
 SPAN = re.compile(r"(\d{1,6})([smhd])", re.ASCII)
-DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}|\d{8}", re.ASCII)
 FURTHEST = timedelta(days=3653)
 """The longest span ahead; a longer one is taken for a typing error. For a longer time people write a date."""
 
@@ -35,6 +35,9 @@ def moment_of(text: str, now: datetime, *, ahead: bool) -> datetime:
         if ahead and span > FURTHEST:
             raise OverflowError
         return now + span if ahead else now - span
+    # A week that is meant whole would be read as its Monday.
+    if "W" in text:
+        raise ValueError
     at = datetime.fromisoformat(text.removesuffix(" UTC"))
     at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
     return day_after(at) if ahead and DATE.fullmatch(text) else at

@@ -30,7 +30,8 @@ def answers(
     """
     settings = app.settings
     total = sum(population.changes.values())
-    complete = _complete(population, total, chains["breaks"])
+    is_over = period[1] <= report.as_of
+    complete = _complete(population, total, chains["breaks"], is_over=is_over)
     agreed = f"{population.with_commit} of {total} name a commit, as it was claimed; {population.with_plan} a kept plan"
     released = (
         f"{population.with_release} of {total} name who released them, and the batch (detail); "
@@ -156,7 +157,7 @@ def _ages(app: App, report: Report) -> dict[str, Any]:
 def _arrivals(app: App, report: Report, population: Population) -> dict[str, Any]:
     """Answer how long rotations of the period took. First arrivals, restores and rollbacks are no rotations."""
     spans = sorted(end - begin for times in population.arrivals.values() for begin, end in _pairs(times))
-    told: dict[str, Any] = {"rotations": len(spans)}
+    told: dict[str, Any] = {"rotations": len(spans), "counted": "once for each site that the new version came to"}
     if spans:
         told["median"] = str(timedelta(seconds=round(median(spans))))
         told["longest"] = str(timedelta(seconds=round(spans[-1])))
@@ -237,12 +238,16 @@ def _restores(population: Population) -> object:
     return {"ledgers imported": population.imported, "secrets taken back by their mark": population.rebuilt}
 
 
-def _complete(population: Population, total: int, broken: Collection[object]) -> dict[str, Any]:
-    """Return the number of changes, and whether the file has all of them; if not, what is missing."""
+def _complete(population: Population, total: int, broken: Collection[object], *, is_over: bool) -> dict[str, Any]:
+    """Return the number of changes, and whether the file has all of them; if not, what is missing.
+
+    `is_over`: had the period ended when the file was made?
+    """
     begins = population.begins
-    told: dict[str, Any] = {
-        "count": total, "where": "changes", "complete": not (population.pruned or begins or broken),
-    }  # fmt: skip
+    is_whole = is_over and not (population.pruned or begins or broken)
+    told: dict[str, Any] = {"count": total, "where": "changes", "complete": is_whole}
+    if not is_over:
+        told["not over"] = "the period ends after this file was made (made_at): what comes until then is not in it"
     if begins:
         told["begins"] = (
             f"this ledger's trail begins at {begins}; if it was moved or rebuilt then, the export of the one before, "

@@ -379,3 +379,16 @@ def test_drift_that_lasts_for_longer_than_lines_are_kept(lab: Lab, bao: Bao, wor
     with App(load(lab.config_file)) as app:
         rows = governance_now(app, Chosen()).drift.rows
     assert [row["name"] for row in rows] == ["a_newer", "a_older"], "the newest first"
+
+
+@pytest.mark.parametrize("ends", ["2h ahead", "a year ahead", "today", "9999-12-31"])
+def test_a_period_that_is_not_over_is_not_called_complete(world: Lab, ends: str) -> None:
+    now = datetime.now(UTC)
+    until = {
+        "2h ahead": f"{now + timedelta(hours=2):%Y-%m-%dT%H:%MZ}",
+        "a year ahead": f"{now + timedelta(days=365):%Y%m%d}",
+        "today": f"{now:%Y-%m-%d}",
+    }.get(ends, ends)
+    answer = world.run("report", "--evidence", f"1h..{until}").json["questions"]["q3"]["answer"]
+    assert answer["complete"] is False and "ends after this file was made" in answer["not over"]
+    assert world.run("report", "--evidence", "1h..").json["questions"]["q3"]["answer"]["complete"] is True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 
 from syncd.domain import SecretValue, utf16_length
@@ -44,8 +45,18 @@ def judged(check: ValueCheck, name: str, value: SecretValue[str]) -> str:
     return ""
 
 
+def _is_document(text: str) -> bool:
+    """Is it a JSON object or list? Its braces are no brackets around a placeholder."""
+    try:
+        return isinstance(json.loads(text), dict | list)
+    except (ValueError, RecursionError):
+        return False
+
+
 def _is_placeholder(text: str, name: str) -> bool:
     plain = text.strip().lower()
+    if plain.startswith(("{", "[")) and _is_document(plain):
+        return False
     letters = re.sub(r"[^a-z0-9]", "", plain)
     own_name = re.sub(r"[^a-z0-9]", "", name.lower())
     return (

@@ -22,6 +22,9 @@ NOW = datetime(2026, 11, 29, 20, 0, tzinfo=UTC)
         ("2026-12-24 18:00 UTC", datetime(2026, 12, 24, 18, tzinfo=UTC)),  # as the page writes it
         ("2026-12-24T18:00+02:00", datetime(2026, 12, 24, 16, tzinfo=UTC)),
         ("2020-01-01", datetime(2020, 1, 2, tzinfo=UTC)),
+        ("20261224", datetime(2026, 12, 25, tzinfo=UTC)),
+        ("20200229", datetime(2020, 3, 1, tzinfo=UTC)),
+        ("20261224T1800Z", datetime(2026, 12, 24, 18, tzinfo=UTC)),
     ],
 )
 def test_what_people_write(text: str, at: datetime) -> None:
@@ -29,7 +32,24 @@ def test_what_people_write(text: str, at: datetime) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "soon", "4", "h", "4 h", "-1h", "1.5h", "٣m", "1234567s", "2026-13-01", "24.12.2026", "4h\n"]
+    "text",
+    [
+        "",
+        "soon",
+        "4",
+        "h",
+        "4 h",
+        "-1h",
+        "1.5h",
+        "٣m",
+        "1234567s",
+        "2026-13-01",
+        "24.12.2026",
+        "4h\n",
+        "2026-W52",
+        "2026W521",
+        "20261301",
+    ],
 )
 def test_what_is_no_time(text: str) -> None:
     assert span_of(text) is None
