@@ -217,7 +217,8 @@ def _of_rule(source: str, found: ReadFailure | RuleCheck, app: App) -> Row:
         if conflict is None and found.found:
             return "ok", what, f"{found.rule}: {found.found} found by {found.listing_method}", 0
         if conflict is None:
-            seen = f"{found.rule} selects nothing (asked by {found.listing_method}): is the path right?"
+            levels = "" if "**" in found.rule or "*" not in found.rule else " `*` takes one level, `**` all below."
+            seen = f"{found.rule} selects nothing (asked by {found.listing_method}): is the path right?{levels}"
             return "warning", what, seen, 0
         found = conflict
     return "failed", what, f"{found.location}: {found.message}; fix: {found.hint}", 4

@@ -10,7 +10,7 @@ import typer
 
 from syncd.cli.output import show, show_json, show_table, warn
 from syncd.cli.parameters import Json
-from syncd.domain.governance import GovernanceRule, Hit, Then
+from syncd.domain.governance import GovernanceRule, Hit, Subject, Then
 from syncd.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def rules(
         if recheck:
             _recheck(app)
         hits = [hit for hit in hits_now(app) if hit.rule in chosen]
+        is_judged = bool(_everything(app))
     if as_json:
         show_json([_rule_row(rule, [hit for hit in hits if hit.rule is rule]) for rule in chosen])
     elif not chosen:
@@ -51,7 +52,11 @@ def rules(
         rows = [_row(hit) for hit in hits]
         show_table(["RULE", "THEN", "NAME", "TARGET", "SOURCE", "WHAT"], rows)
         for rule in chosen:
-            show(_summary(rule, [hit for hit in hits if hit.rule is rule]))
+            show(
+                _summary(rule, [hit for hit in hits if hit.rule is rule])
+                if is_judged
+                else f"{rule.id}: {NOTHING_JUDGED}"
+            )
     # A warning is no failure: what is only warned of is sent, what is denied is not.
     broken = any(hit.counts and hit.rule.then is Then.DENY for hit in hits)
     return 1 if broken else 0
@@ -130,14 +135,25 @@ def hit_row(hit: Hit) -> dict[str, Any]:
     }
 
 
+def _everything(app: App) -> list[Subject]:
+    """Return all that rules are judged on now. Where nothing is known yet, no rule has passed."""
+    from syncd.report.rule_hits import subjects, unmanaged_on
+
+    return [one for site in app.served.jobs for one in (*subjects(app, site), *unmanaged_on(app, site))]
+
+
+NOTHING_JUDGED = "not judged yet: no cycle has brought anything into the ledger"
+
+
 def rule_warnings(app: App) -> list[str]:
     """What `syncd check` says of the rules: what is broken, and selectors that select nothing that is known."""
-    from syncd.report.rule_hits import hits_now, subjects, unmanaged_on
+    from syncd.report.rule_hits import hits_now
 
     hits = hits_now(app)
+    everything = _everything(app)
+    if not everything:
+        return [f"{rule.id}: {NOTHING_JUDGED}" for rule in app.runtime.rules]
     lines = [_summary(rule, [hit for hit in hits if hit.rule is rule]) for rule in app.runtime.rules]
-    everything = [one for site in app.served.jobs for one in (*subjects(app, site), *unmanaged_on(app, site))]
-    # An empty ledger proves nothing of a selector.
-    idle = [rule for rule in app.runtime.rules if everything and not any(map(rule.selects_it, everything))]
+    idle = [rule for rule in app.runtime.rules if not any(map(rule.selects_it, everything))]
     lines += [f"{rule.id}: selects nothing of the {len(everything)} secrets that the ledger knows" for rule in idle]
     return lines

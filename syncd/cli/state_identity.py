@@ -83,7 +83,8 @@ def rename_owner(
                 hint=f"write owner: {old} once more, run `syncd sync`, then try again",
             )
         app.ledger.rename_owner(old, new)
-    show(f"this installation is {new} now; the next cycle changes the marks of {len(records)} secrets, and no value")
+    show(f"this installation is {new} now; the next cycles change the marks of {len(records)} secrets, and no value;")
+    show("a new mark counts for max_updates, which may spread them over some days")
     return 0
 
 

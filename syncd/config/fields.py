@@ -174,6 +174,8 @@ PlacedFile = Annotated[
 ]
 """A file's path; a relative one begins at the configuration file."""
 
+MOUNTED = ("/var/run/secrets", "/run/secrets")
+"""Folders in which Kubernetes and Docker mount tokens and secrets."""
 NAME_IN_CAPITALS = re.compile(r"[A-Z]{1,16}\d{0,3}(_([A-Z]{1,16}\d{0,3}|\d{1,3})){1,6}")
 """Words in capitals, as names of variables are and credentials are not."""
 
@@ -202,6 +204,9 @@ class Credential(Strict):
             raise PydanticCustomError(
                 "inline", "a credential is not written into the file; write {env: NAME} or {file: PATH}"
             )
+        # Keys from elsewhere (path, value, secretKeyRef): the nearest of all of ours would lead astray.
+        if isinstance(value, dict) and value and not any(meant_by(str(key), ("env", "file")) for key in value):
+            raise PydanticCustomError("one_place", "write either {env: NAME} or {file: PATH}")
         return value
 
     @model_validator(mode="after")
@@ -230,7 +235,9 @@ class Credential(Strict):
         written, path = Path(str(self.file)), self.path
         # Those two are the parent of any word that is written here: they do not tell a path from a credential.
         named = path.parent.is_dir() and path.parent not in {Path("/"), self._folder}
-        if (named and path.is_absolute()) or path.exists():
+        # No credential begins like the folders that Kubernetes and Docker mount.
+        is_mounted = any(path.is_relative_to(folder) for folder in MOUNTED)
+        if is_mounted or (named and path.is_absolute()) or path.exists():
             return f"file {path}"
         return "the file that `file:` names there" + ("" if written.is_absolute() else f" (sought in {self._folder})")
 

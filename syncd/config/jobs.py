@@ -34,7 +34,9 @@ class Schedule(Strict):
             zone = ZoneInfo(self.timezone)
         # OSError: the name of a folder of the zone data, such as Europe.
         except (KeyError, ValueError, OSError):
-            near = get_close_matches(self.timezone, sorted(available_timezones()), n=1, cutoff=0.6)
+            # No abbreviation is near another one: CEST and EST are hours apart.
+            zones = {zone for zone in available_timezones() if "/" in zone} | {"UTC"}
+            near = get_close_matches(self.timezone, sorted(zones), n=1, cutoff=0.6)
             meant = f"did you mean {near[0]}?" if near else "write one such as Europe/Berlin"
             raise PydanticCustomError("timezone", "no known time zone; {meant}", {"meant": meant}) from None
         if self.cron is not None:

@@ -65,8 +65,28 @@ def load_helm_values(path: Path) -> tuple[Settings, tuple[str, ...]]:
     if not isinstance(config, dict) or not isinstance(node, yaml.MappingNode):
         raise ConfigError(f"{path}: has no `config`", hint="it is no values file of syncd's chart")
     inner = next(value for key, value in node.value if key.value == "config")
+    if problems := tuple(f"{path}:{key.start_mark.line + 1}: {READ_AS_BOOLEAN}" for key in _booleans(inner)):
+        raise ConfigError(f"{path}: Helm reads these otherwise", hint="quote them and try again", problems=problems)
     given = {"state": {"path": "/var/lib/syncd/state.db"}, **config}
-    return _checked(path, given, inner)
+    settings, warnings = _checked(path, given, inner)
+    if "state" in config:
+        warnings += (f"{path}: state: the chart sets it by itself; leave it out",)
+    return settings, warnings
+
+
+READ_AS_BOOLEAN = 'Helm reads this key as true or false; write it in quotes, such as "on":'
+
+
+def _booleans(node: yaml.Node) -> Iterator[yaml.Node]:
+    """Yield keys without quotes that YAML 1.1, and so Helm, takes for booleans; our own reader takes them for names."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.style is None and key.value.lower() in {"on", "off", "yes", "no", "y", "n"}:
+                yield key
+            yield from _booleans(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _booleans(item)
 
 
 def _loaded(text: str, path: Path, *, looks: bool = True) -> tuple[Settings, tuple[str, ...]]:

@@ -34,6 +34,9 @@ def slips(settings: Settings) -> Iterator[Slip]:
         for part, selecting in _selectors(rule):
             for inner, message in _selects_nobody(settings, selecting):
                 yield ("rules", index, *part, *inner), message
+    for name, source in settings.sources.items():
+        if isinstance(source, VaultSettings) and source.address.rstrip("/").endswith("/v1"):
+            yield ("sources", name, "address"), "leave `/v1` out: syncd puts it behind the address itself"
     used = {job.source for job in settings.jobs.values()}
     sent_to = {target for job in settings.jobs.values() for target in job.targets}
     yield from ((("sources", name), "no job reads it") for name in settings.sources if name not in used)
@@ -61,6 +64,10 @@ def _selects_nobody(settings: Settings, selecting: Selecting) -> Iterator[Slip]:
         for text in getattr(selecting, key) or ():
             if not any(Glob(text).matches(name) for name in names):
                 yield (key,), f"fits no {key} of the configuration; {_one_of(names)}"
+    taken = [Glob(rule.path) for job in settings.jobs.values() for rule in job.secrets]
+    for text in selecting.path or ():
+        if not any(may_overlap(Glob(text), path) for path in taken):
+            yield ("path",), "fits no path that a rule of a job takes"
     for label, texts in (selecting.label or {}).items():
         values = {target.labels[label] for target in settings.targets.values() if label in target.labels}
         if not any(Glob(text).matches(value) for text in texts for value in values):
@@ -101,6 +108,8 @@ def _rule_slips(rule: SecretRule, source: VaultSettings | AwsSettings) -> Iterat
     for key, text in (("name", rule.name), ("value", rule.value)):
         if "${" in (text or ""):
             yield key, "holds `${`: the $ goes in as it is, and {…} alone is a placeholder"
+    if "{{" in (rule.name or ""):
+        yield "name", "holds `{{`, which stands for a brace as it is; a placeholder is written {path} or {field}"
     many = "*" in rule.path or (rule.field in {None, "*"} and rule.value is None and rule.format is None)
     if isinstance(source, AwsSettings) and rule.field is None:
         many = "*" in rule.path

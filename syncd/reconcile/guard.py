@@ -135,7 +135,7 @@ def _deletes(plan: Plan, basis: LimitBasis, limit: Limit, terms: GuardTerms) -> 
         plan,
         Delete,
         free,
-        f"{count} deletions withheld: max_deletes {limit} leaves {room} in this rolling day{asked}",
+        f"{_counted(count, 'deletions')} withheld: max_deletes {limit} leaves {room} in this rolling day{asked}",
         f"if they are meant: {allowing_command(job, {target: count})}",
     )
 
@@ -157,12 +157,16 @@ def _writes(
     if count <= room.left:
         return plan
     held = sum(action.name not in free for action in writes)
-    counting = "" if count == held else f", and {count} of them take room"
+    counting = "" if count == held else f", and {count} of these {held} count"
     return _withhold(
         plan,
         kind,
         free,
-        f"{held} {word} withheld: max_{word} {room.limit} leaves {room.left} in this rolling day{counting}",
+        f"{_counted(held, word)} withheld: max_{word} {room.limit} leaves {room.left} in this rolling day{counting}",
         f"if they are meant: raise guard.max_{word} of the job, or release them: syncd held; "
         "there is room again a day after what took it was sent",
     )
+
+
+def _counted(count: int, plural: str) -> str:
+    return f"{count} {plural.removesuffix('s') if count == 1 else plural}"

@@ -62,6 +62,12 @@ SLIPS: dict[str, tuple[Change, str]] = {
     "one name twice": (two_rules({"path": "secret/a", "field": "x", "name": "X"}, {"path": "secret/b", "field": "x", "name": "x"}), "is the name that jobs.job.secrets[0] gives"),
     "a region": (aws_region("eu-wset-1"), "did you mean eu-west-1?"),
     "another region": (aws_region("ap-suotheast-2"), "did you mean ap-southeast-2?"),
+    "/v1": (lambda config: config["sources"]["vault"].update(address="https://vault.example.com/v1"), "leave `/v1` out"),
+    "/v1/": (lambda config: config["sources"]["vault"].update(address="https://vault.example.com:8200/v1/"), "leave `/v1` out"),
+    "braces": (rule(name="KEY_{{path}}_{{field}}"), "holds `{{`, which stands for a brace as it is"),
+    "a rule of no path": (lambda config: config.update(rules=[{"id": "r", "path": "sekret/**", "then": "deny"}]), "fits no path that a rule of a job takes"),
+    "a rule of paths beside": (lambda config: config.update(rules=[{"id": "r", "path": ["secret/apps/*", "other/x"], "then": "deny"}]), "fits no path that a rule of a job takes"),
+    "an exception of no path": (lambda config: config.update(rules=[{"id": "r", "min_length": 8, "then": "deny", "except": [{"path": "secret/ap/x", "until": "2099-01-01", "reason": "r"}]}]), "fits no path that a rule of a job takes"),
     "a source for nobody": (lambda config: config["sources"].update(spare=config["sources"]["vault"]), "no job reads it"),
 }  # fmt: skip
 
@@ -104,6 +110,12 @@ FAULTS: dict[str, tuple[Change, str]] = {
     "key of the target": (lambda c: c["targets"]["shop"]["auth"].update(key="x"), "did you mean api_key?"),
     "a key of another section": (in_job(rate_limit="1/1s"), "belongs into targets.NAME"),
     "time zone": (in_job(schedule={"cron": "@daily", "timezone": "Europe/Berln"}), "did you mean Europe/Berlin?"),
+    "CEST": (in_job(schedule={"cron": "@daily", "timezone": "CEST"}), "no known time zone; write one such as Europe/Berlin"),
+    "PDT": (in_job(schedule={"cron": "@daily", "timezone": "PDT"}), "no known time zone; write one such as Europe/Berlin"),
+    "a city": (in_job(schedule={"cron": "@daily", "timezone": "Berlin"}), "did you mean Europe/Berlin?"),
+    "path of a credential": (lambda c: c["sources"]["vault"]["auth"].update(method="token", token={"path": "x"}), "write either {env: NAME} or {file: PATH}"),
+    "value of a credential": (lambda c: c["targets"]["shop"]["auth"].update(api_key={"value": "x"}), "write either {env: NAME} or {file: PATH}"),
+    "from of a credential": (lambda c: c["targets"]["shop"]["auth"].update(api_key={"secretKeyRef": "x"}), "write either {env: NAME} or {file: PATH}"),
     "owner": (lambda c: c.update(owner="a b"), "owner: does not fit: up to 63 letters"),
     "empty": (rule(path=""), "must not be empty"),
     "long": (rule(description="x" * 501), "is longer than 500 characters"),
@@ -220,6 +232,34 @@ def test_values_of_the_chart(lab: Lab, tmp_path: Path) -> None:
     assert done.code == 3 and f"values.yaml:{line}: sources.vault.auth.rol: unknown key; did you mean role?" in done.err
     file.write_text("image: {}\n")
     assert lab.run("check", "--values", str(file)).code == 3
+
+
+@pytest.mark.parametrize("key", ["on", "On", "yes", "off", "no"])
+def test_a_key_that_helm_reads_as_a_boolean(lab: Lab, tmp_path: Path, key: str) -> None:
+    file = tmp_path / "values.yaml"
+    file.write_text(yaml.safe_dump(VALUES) + "  notify:\n  - url: {env: SYNCD_NOTIFY_URL}\n    " + key + ": [held]\n")
+    done = lab.run("check", "--values", str(file))
+    line = len(file.read_text().splitlines())
+    assert done.code == 3 and f"values.yaml:{line}: Helm reads this key as true or false" in done.err
+    file.write_text(file.read_text().replace(f"    {key}:", '    "on":'))
+    assert lab.run("check", "--values", str(file)).code == 0
+
+
+def test_what_the_chart_sets_by_itself(lab: Lab, tmp_path: Path) -> None:
+    file = tmp_path / "values.yaml"
+    file.write_text(yaml.safe_dump({"config": VALUES["config"] | {"state": {"path": "/data/state.db"}}}))
+    done = lab.run("check", "--values", str(file))
+    assert done.code == 0 and "the chart sets it by itself; leave it out" in done.out
+
+
+@pytest.mark.parametrize("words", [("rules",), ("check",)])
+def test_a_rule_that_nothing_was_judged_by_has_not_passed(job: Lab, words: tuple[str, ...]) -> None:
+    job.config["rules"] = [
+        {"id": "weak", "min_length": 8, "then": "warn"},
+        {"id": "held", "job": "job", "then": "hold"},
+    ]
+    said = job.run(*words).out
+    assert said.count("not judged yet: no cycle has brought anything into the ledger") == 2 and "0 hits" not in said
 
 
 @pytest.mark.parametrize("form", ["manifests", "plain"])

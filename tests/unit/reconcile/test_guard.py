@@ -55,14 +55,14 @@ def update(name: str, version: str) -> Update:
         ([], ["a2", "b2"], True, ""),
         ([], ["a2", "b2", "c2"], False, "3 updates withheld: max_updates 2 leaves 2 in this rolling day ("),
         # a second rotation of one secret is a second update
-        (["a2", "b2"], ["a3"], False, "1 updates withheld: max_updates 2 leaves 0 in this rolling day ("),
+        (["a2", "b2"], ["a3"], False, "1 update withheld: max_updates 2 leaves 0 in this rolling day ("),
         (["a2", "a3"], ["a4"], False, "leaves 0"),
         (["a2"], ["a3"], True, ""),
         # the same again, after a lost answer, takes no more room
         (["a2", "b2"], ["a2", "b2"], True, ""),
         (["a2", "b2"], ["a2", "b3"], False, "2 updates withheld: max_updates 2 leaves 0 in this rolling day, and 1 of"),
         # the way back to a version of the same day is an update, too
-        (["a2", "a3"], ["a2"], False, "1 updates withheld: max_updates 2 leaves 0 in this rolling day ("),
+        (["a2", "a3"], ["a2"], False, "1 update withheld: max_updates 2 leaves 0 in this rolling day ("),
         (["a2", "a3", "a2"], ["b2"], False, "leaves 0"),
         (["a2", "a2", "a2"], ["b2"], True, ""),
         # what a person released beyond the limit counts in it
