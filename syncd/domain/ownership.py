@@ -56,6 +56,11 @@ def mark_in(description: str) -> str:
     return found[0].rstrip() if found else ""
 
 
+def is_for_another(description: str, owner: str, wanted: str) -> bool:
+    """Does a description end in this owner's mark, and for another secret than the one that `wanted` describes?"""
+    return owner_in(description) == owner and mark_in(description) != mark_in(wanted)
+
+
 def carries(description: str, mark: str) -> bool:
     """Does this description end in the mark?"""
     return description.rstrip().endswith(mark)

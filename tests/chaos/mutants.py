@@ -1489,7 +1489,7 @@ MUTANTS = (
       "except BeyondRights as refusal:", "except ZeroDivisionError as refusal:",
       RIGHTS + "test_each_refusal_by_a_label_is_a_line"),
     M("rotations are counted as they arrived", "domain/audit.py:rotated_at",
-      " or action.reason is not Reason.ROTATED", "",
+      " or action.reason not in {Reason.ROTATED, Reason.ROLLBACK_ENDED}", "",
       INTEGRATION + "test_report.py::test_rotations_are_counted_as_they_arrived"),
     M("what is known to be theirs is not deleted", "domain/write_window.py:is_as_left",
       "or record.theirs or", "or",

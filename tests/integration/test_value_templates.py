@@ -98,3 +98,19 @@ def test_text_has_no_fields(lab: Lab, aws: Any, aws_url: str) -> None:
     lab.job("job", "aws", {"path": "app/text", "value": "{user}", "name": "T"})
     done = lab.run("sync")
     assert done.code == 1 and "no fields" in done.out and lab.site.values() == {}
+
+
+def test_another_template_is_no_new_version_of_the_source(lab: Lab, bao: Bao) -> None:
+    lab.vault(bao)
+    bao.put("app/db", **FIELDS)
+    lab.job("job", "vault", {"path": f"{bao.mount}/app/db", "value": TEMPLATE, "name": "DATABASE_URL"})
+    assert lab.run("sync").code == 0
+    lab.config["jobs"]["job"]["secrets"][0]["value"] = "{user}@{host}"
+    assert "the rule makes another value of it" in lab.run("plan").out
+    assert lab.run("sync").code == 0
+    bao.put("app/db", **{**FIELDS, "user": "other"})
+    assert "new source version" in lab.run("plan").out
+    assert lab.run("rollback", "DATABASE_URL", "--to", "1", "--until", "1h", "--reason", "leak").code == 0
+    assert lab.run("rollback", "DATABASE_URL", "--end", "--reason", "is well again").code == 0
+    lines = [line for line in lab.run("audit", "show", "--json").json if line["event"] == "secret.update"]
+    assert lines[-1]["detail"]["why"] == "its rollback ended" and lines[-1]["to"] == "2"

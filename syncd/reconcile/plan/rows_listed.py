@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from syncd.domain import DesiredSecret, FindingKind, Reason, Record, RemoteSecret, Update, brings_another_value
+from syncd.domain.value_templates import form_in
 from syncd.domain.write_window import Change, is_of_a_lost_write, judge, may_be_late_commit, may_lag
 from syncd.reconcile.plan.builder import NOTHING, Row, Verdict, act, note, owns, report, update
 from syncd.reconcile.plan.rows_compared import (
@@ -72,7 +73,7 @@ def _judge_pinned(row: Row, desired: DesiredSecret, record: Record, listed: Remo
         return objection or update(desired, record, Reason.CASE, rename=rename, restore=is_theirs)
     if rename and not _lags(change, record, row.now):
         return _renamed(row, desired, record, listed)
-    other = Reason.ROLLED_BACK if desired.rolled_back else Reason.ROTATED
+    other = _why_another_version(desired, record)
     # The update asks for the value; where that turns out to be the old one, no update is left.
     if new_version and desired.fingerprint is None:
         return update(desired, record, other)
@@ -81,6 +82,16 @@ def _judge_pinned(row: Row, desired: DesiredSecret, record: Record, listed: Remo
     if desired.fingerprint is not None and desired.fingerprint != record.fingerprint:
         return update(desired, record, other if new_version else Reason.VERIFY)
     return _settled(row, desired, record, listed, change)
+
+
+def _why_another_version(desired: DesiredSecret, record: Record) -> Reason:
+    if desired.rolled_back:
+        return Reason.ROLLED_BACK
+    if record.status == "rolled_back":
+        return Reason.ROLLBACK_ENDED
+    wanted, held = desired.version or "", record.version or ""
+    is_form = form_in(wanted) != form_in(held) and wanted.partition("~")[0] == held.partition("~")[0]
+    return Reason.OTHER_FORM if is_form else Reason.ROTATED
 
 
 def _is_of_before(record: Record, listed: RemoteSecret, now: datetime) -> bool:

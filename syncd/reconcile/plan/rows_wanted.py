@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from syncd.domain import Create, DesiredSecret, FindingKind, Pending, Reason, Record, RemoteSecret, Update, name_in
-from syncd.domain.ownership import mark_in, other_owner, owner_in
+from syncd.domain.ownership import is_for_another, other_owner, owner_in
 from syncd.domain.value_templates import form_in
 from syncd.domain.write_window import may_be_late_commit
 from syncd.reconcile.plan.builder import (
@@ -165,8 +165,7 @@ def _foreign(row: Row, desired: DesiredSecret, found: RemoteSecret) -> Verdict:
         return report(FindingKind.CONFLICT, desired, why, hint)
     # Our mark for another reference: another job takes it back by that, as long as one gives it. Only a person can know
     # that none does.
-    is_ours = owner_in(found.description) == row.inputs.owner
-    is_anothers = is_ours and mark_in(found.description) != mark_in(desired.description)
+    is_anothers = is_for_another(found.description, row.inputs.owner, desired.description)
     if granted or (row.policies.adopt and not is_anothers):
         return _adopt(row, desired, found)
     if grant is not None:
@@ -177,8 +176,9 @@ def _foreign(row: Row, desired: DesiredSecret, found: RemoteSecret) -> Verdict:
         why = "the site already has a secret of this name, with our mark for another one"
         hint = f"a job that gives it takes it back in its next cycle; if none does any more, take it over: {adopting}"
         return report(FindingKind.CONFLICT, desired, why, hint)
-    is_known = "with our mark, under an id that is new" if is_ours else "that syncd did not create"
-    why = f"the site already has a secret of this name {is_known}"
+    is_ours = owner_in(found.description) == row.inputs.owner
+    whose = "with our mark, under an id that is new" if is_ours else "that syncd did not create"
+    why = f"the site already has a secret of this name {whose}"
     hint = f"rename it at Wix, or take it over: {adopting}, or conflict_policy: adopt"
     return report(FindingKind.CONFLICT, desired, why, hint)
 

@@ -38,6 +38,7 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 REF = SecretRef(source="vault", path="secret/a", field="key")
 OTHER = SecretRef(source="vault", path="secret/b", field="key")
 OURS = marked("Kept by syncd", mark_of("team", "KEY", REF))
+OURS_FOR_OTHER = marked("Kept by syncd", mark_of("team", "KEY", OTHER))
 THEIRS = marked("Kept by syncd", mark_of("rival", "KEY", REF))
 WANTED = DesiredSecret(name="KEY", ref=REF, version="2", description=OURS, job="job")
 READ = replace(WANTED, value=SecretValue("value"), fingerprint="f2")
@@ -108,6 +109,18 @@ ROWS = {
         evidence={"grants": {"KEY": Grant(remote_id="id-1", owner="rival")}},
         then="update taken over, whatever",
     ),
+    "ours for another secret is never adopted by policy": Row(
+        record=None, listed=listed(description=OURS_FOR_OTHER), policies={"adopt": True}, then="conflict"
+    ),
+    "ours for another secret, by permission": Row(
+        record=None,
+        listed=listed(description=OURS_FOR_OTHER),
+        evidence={"grants": {"KEY": Grant(remote_id="id-1")}},
+        then="update taken over, whatever",
+    ),
+    "ours for this secret under an id that nobody knows": Row(
+        record=None, listed=listed(id="id-9"), policies={"adopt": True}, then="update taken over, whatever"
+    ),
     "a permission for another id": Row(
         record=None,
         listed=listed(description="by hand"),
@@ -167,6 +180,12 @@ ROWS = {
     "a new version": Row(record=record(version="1", fingerprint="f1"), then="update new source version"),
     "an older version that a person wants": Row(
         wanted=replace(WANTED, rolled_back=True), record=record(version="3"), then="update rolled back"
+    ),
+    "the rule makes another value of the same version": Row(
+        record=record(version="2~0123abcd", fingerprint="f1"), then="update the rule makes another value of it"
+    ),
+    "a rollback that ended": Row(
+        record=record(version="1", fingerprint="f1", status="rolled_back"), then="update its rollback ended"
     ),
     "a new version of the same value": Row(wanted=READ, record=record(version="1"), then="unchanged"),
     "a value that differs at the same version": Row(
