@@ -42,7 +42,8 @@ def where(
     as_json: Json = False,
 ) -> int:
     """Show on which sites a secret is. Exit code 0: on all that it is sent to; 1: not everywhere yet."""
-    from syncd.report.whereabouts import NO_SITE, NotSeen, has_it, whereabouts
+    from syncd.report.held_versions import has_it
+    from syncd.report.whereabouts import NO_SITE, NotSeen, whereabouts
 
     # A clock that is set while it waits neither ends the wait nor prolongs it.
     until = time.monotonic() + duration(wait, "--wait").total_seconds()

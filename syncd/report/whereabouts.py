@@ -15,12 +15,11 @@ from syncd.errors import ConfigError
 from syncd.ledger.audit_reading import Filter
 from syncd.report.grouping import names_in_words
 from syncd.report.parts import strays
+from syncd.report.whole_values import carries
 
 Known = Mapping[str, Mapping[tuple[str, str], PathState]]
 """What was last seen of the sources, by source, and by path and pin."""
 
-NOT_THERE = {"contested", "unverified", "pending", "conflict"}
-"""Statuses in which the site holds something else, or may do so."""
 NOT_KNOWN = "newer than what it is rolled back to"
 
 
@@ -32,6 +31,11 @@ class _Meant:
 
     def __call__(self, ref: SecretRef) -> bool:
         return not self.asked.get(ref.source, frozenset()).isdisjoint({ref.path, f"{ref.path}#{ref.field}"})
+
+    def fields(self, ref: SecretRef) -> list[str]:
+        """Return which fields of the reference's path were asked for by name."""
+        texts = (text.rpartition("#") for text in self.asked.get(ref.source, ()))
+        return [field for path, _, field in texts if path == ref.path]
 
     def paths(self, source: str) -> list[str]:
         """Return what may be a path of the source: each text asked for, as it is and up to its last `#`.
@@ -77,14 +81,16 @@ def whereabouts(app: App, path: str) -> list[dict[str, Any]]:
     def rolled_back(ref: SecretRef) -> bool:
         return (ref.source, ref.path) in own or ledger.secret_at(ref.source, ref.path) in held
 
-    rows = (
+    rows = [
         row for source in sorted(sources) for one in meant.paths(source) for row in ledger.records_from(source, one)
-    )
+    ]
     records = [record for record in rows if meant(record.ref)]
+    # A field that leaked is also where it goes within a whole value.
+    within = [row for row in rows if row not in records and _is_within(app, row, meant.fields(row.ref))]
     # Found, and not put back yet: as long as that waits the row itself does not tell.
     drifted = {(site, name) for site, _, name in ledger.lasting_drift()}
     found = []
-    for record in records:
+    for record in (*records, *within):
         newest = _newest(known, record.ref, record.pin, rolled_back)
         state = known.get(record.ref.source, {}).get((record.ref.path, record.pin))
         made_anew = state is not None and is_of_an_earlier_secret(record.version, state.version)
@@ -129,6 +135,11 @@ def whereabouts(app: App, path: str) -> list[dict[str, Any]]:
             )
         raise ConfigError(nobody, hint=hint)
     return sorted(found, key=lambda row: (row["target"], row["name"]))
+
+
+def _is_within(app: App, record: Record, fields: Iterable[str]) -> bool:
+    rules = [rule for job in app.runtime.jobs.values() for rule in job.rules]
+    return any(carries(record, field, rules) for field in fields)
 
 
 def lacking(app: App, ref: SecretRef) -> list[dict[str, Any]]:
@@ -226,39 +237,6 @@ def _refs(state: PathState, rule: Rule) -> list[SecretRef]:
 def _lacking(site: str, target: str, name: str, status: str, newest: str | None) -> dict[str, Any]:
     nothing = {"version": None, "arrived_at": None, "request_id": None, "source_version": newest}
     return {"site": site, "target": target, "name": name, "status": status, **nothing}
-
-
-def has_it(row: Mapping[str, Any], version: str | None) -> bool:
-    """Does the site of a row hold a version?
-
-    `version`: this one or a later one, by the same numbering; None: the newest that the source was seen to have.
-    """
-    holds, newest = row["version"], row.get("source_version")
-    # Deleted and made anew at the source: its numbers tell nothing of the secret that the site still holds.
-    if row.get("is_of_an_earlier_secret"):
-        return False
-    # What somebody else changed, and what no answer confirmed, is not the version that the row names.
-    # A row that does not tell, and is behind at the source's own version, is perhaps not so by age alone.
-    is_other = row.get("is_changed_by_others", row["status"] == "behind" and newest in {None, holds})
-    if row["status"] in NOT_THERE or is_other:
-        return False
-    if version is None:
-        # A freeze keeps newer versions away; what a frozen secret holds it has.
-        return row["status"] in {"synced", "frozen"} and newest in {None, holds}
-    # Numbers begin at 1 again where metadata was deleted, so the higher number may be of the older version.
-    began_anew = _number(newest) is not None and (_number(holds) or 0) > (_number(newest) or 0)
-    return holds is not None and not began_anew and is_at_least(holds, version)
-
-
-def _number(label: str | None) -> int | None:
-    return int(label) if label is not None and label.isdecimal() else None
-
-
-def is_at_least(label: str, version: str) -> bool:
-    """Is it this version, or a later one? AWS's version ids have no order: only the same id counts."""
-    if label.isdecimal() and version.isdecimal():
-        return int(label) >= int(version)
-    return label == version
 
 
 def _row(app: App, record: Record, status: str, newest: str | None, *, made_anew: bool) -> dict[str, Any]:

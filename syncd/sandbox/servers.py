@@ -70,7 +70,8 @@ def run_sandbox(wanted: SandboxRequest, say: Say, stop: threading.Event) -> int:
             say(f'  curl -X DELETE -H "X-Vault-Token: $(cat {home / "vault-token"})" \\')
             say(f"    {around.bao.address}/v1/secret/metadata/payments/paypal")
             say(f"  AWS_ENDPOINT_URL={around.aws_url} aws secretsmanager put-secret-value --region {REGION} \\")
-            say("    --secret-id NAME --secret-string another    # with the AWS CLI; names: syncd state list")
+            fields = '{"token": "another", "account": "g-100"}'
+            say(f"    --secret-id prod/feeds/google --secret-string '{fields}'    # with the AWS CLI")
         ends = "ends the servers" if wanted.folder else f"ends the servers and removes {home}; --dir keeps the folder"
         say(f"Ctrl-C {ends}.")
         # Who started it in a pipe waits for these lines, and no others come until the end.

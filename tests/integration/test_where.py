@@ -396,3 +396,34 @@ def test_a_path_that_no_cycle_has_seen_is_waited_for(sites: Lab, bao: Bao) -> No
 def test_a_path_that_no_rule_takes_is_a_slip(sites: Lab, bao: Bao) -> None:
     for path in (f"{bao.mount}/other/new", "wh/new", f"{bao.mount}/wh/deep/er"):
         assert sites.run("where", path).code == 3
+
+
+@pytest.mark.parametrize(
+    ("rule", "holds"),
+    [
+        ({"value": "postgres://{user}:{password|url}@db", "name": "URL"}, {"password", "user"}),
+        ({"value": "{user}", "name": "URL"}, {"user"}),
+        ({"format": "json", "name": "URL"}, {"user", "password"}),
+        ({"field": "user", "name": "URL"}, {"user"}),
+    ],
+    ids=["template", "template without it", "whole", "field"],
+)
+def test_where_a_field_is_within_another_value(sites: Lab, bao: Bao, rule: dict[str, str], holds: set[str]) -> None:
+    sites.job("urls", "vault", {"path": f"{bao.mount}/wh/db", **rule}, targets=["shop"])
+    sites.config["jobs"]["job"]["secrets"] = [{"path": f"{bao.mount}/wh/db", "field": "user", "name": "USER"}]
+    sites.config["jobs"]["job"]["deletion_policy"] = "keep"
+    assert sites.run("sync", "urls").code == 0
+    for field in ("user", "password"):
+        rows = sites.run("where", f"{bao.mount}/wh/db#{field}", "--json").json
+        assert ("URL" in {row["name"] for row in rows}) == (field in holds), (field, rows)
+        assert f"db_{field}" in {row["name"] for row in rows}
+
+
+def test_where_a_field_is_when_its_template_is_gone(sites: Lab, bao: Bao) -> None:
+    rule = {"path": f"{bao.mount}/wh/db", "value": "{user}:{password}", "name": "URL"}
+    sites.config["jobs"] = {}
+    sites.job("urls", "vault", rule, targets=["shop"])
+    assert sites.run("sync").code == 0
+    sites.config["jobs"]["urls"]["secrets"][0]["value"] = "{user}"
+    done = sites.run("where", f"{bao.mount}/wh/db#password", "--json")
+    assert "URL" in {row["name"] for row in done.json}

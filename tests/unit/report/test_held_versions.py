@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from syncd.domain import STATUSES
-from syncd.report.whereabouts import has_it
+from syncd.report.held_versions import has_it
 
 
 def row(holds: str | None, newest: str | None, status: str = "synced", **more: Any) -> dict[str, Any]:
