@@ -181,6 +181,7 @@ def failed_runs(matrix: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             "since": min(map(_since, rows)),
             "latest": max(map(_since, rows)),
             "fix": _fixes(rows),
+            "page": "/jobs",
         }
 
 

@@ -23,7 +23,7 @@ def read_older(source: Source, path: str, entry: SourceEntry, wanted: str | None
     result = _read(source, entry, wanted, _before(path, entry, rows) if wanted is None else None)
     if result.version is None or result.document is None:
         which = f"version {wanted}" if wanted else "version before this one"
-        raise VersionGone(f"{path} has no {which} that can be read", hint="name another one with --to")
+        raise VersionGone(f"{path} has no {which} that can be read", hint="name another version (--to)")
     _see_that_it_is_of_the_same_secret(path, entry, result.version)
     _see_that_it_is_older(path, entry, result)
     if wanted is None:
@@ -40,7 +40,7 @@ def _before(path: str, entry: SourceEntry, rows: Sequence[Record]) -> int | None
     held = {version_label(row.version) for row in rows} - {""}
     if entry.version is not None and (row := next((row for row in rows if _is_in_doubt(row, entry.version)), None)):
         raise ConfigError(
-            f"{path}: which version {row.target} has as {row.name} is not known", hint="name the older one with --to"
+            f"{path}: which version {row.target} has as {row.name} is not known", hint="name the older version (--to)"
         )
     if newest is not None:
         return min(newest, max((int(label) for label in held if label.isdecimal()), default=newest))
@@ -48,7 +48,7 @@ def _before(path: str, entry: SourceEntry, rows: Sequence[Record]) -> int | None
     if entry.version is not None and held and version_label(entry.version.token) not in held:
         raise ConfigError(
             f"{path}: the sites do not have its newest version, and AWS tells no other version's one before",
-            hint="name the older one with --to",
+            hint="name the older version (--to)",
         )
     return None
 
@@ -63,7 +63,7 @@ def _see_that_no_site_goes_forward(path: str, entry: SourceEntry, older: Version
         goes_forward = bool(entry.version and held - {version_label(entry.version.token), version_label(older.token)})
     if goes_forward:
         raise ConfigError(
-            f"{path}: the sites have the versions {', '.join(sorted(held))}", hint="name the older one with --to"
+            f"{path}: the sites have the versions {', '.join(sorted(held))}", hint="name the older version (--to)"
         )
 
 
@@ -97,12 +97,12 @@ def _see_that_it_is_older(path: str, entry: SourceEntry, result: ReadResult) -> 
     if not result.is_accepted or is_newer:
         raise ConfigError(
             f"{path}: version {version_label(older.token)} is not accepted at the source yet",
-            hint="name an older one with --to",
+            hint="name an older version (--to)",
         )
     if older.token == newest.token:
         raise ConfigError(
             f"{path}: version {version_label(older.token)} is the newest one, and a rollback is to an older one",
-            hint="name an older one with --to, or see: syncd held",
+            hint="name an older version (--to), or see: syncd held",
         )
 
 

@@ -68,7 +68,11 @@ class Forms:
         # Before the right is looked at: another site's form learns nothing from the answer.
         if not form_is_genuine(request, who, form):
             self._service.denied(who, f"{right}, by a form that is not of this page")
-            return page("message.html", who, request, 403, title="That form is not of this page; open it again")
+            said = f"You are logged in as {who.name}; nothing was done."
+            title = "That form is not of this page; open it again"
+            return page(
+                "message.html", who, request, 403, title=title, said=said, back=_page_of(request.url.path, form)
+            )
         if right not in who.may:
             self._service.denied(who, right)
             return page("message.html", who, request, 403, title=f"You may not {right}")

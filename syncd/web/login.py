@@ -62,7 +62,7 @@ class Logins:
             wrong = "too many tries; wait a minute"
             return await run_in_threadpool(self.page, request, 429, wrong, form.get("to", ""))
         try:
-            session = await run_in_threadpool(self._service.log_in, form.get("token", ""))
+            session = await run_in_threadpool(self._service.log_in, form.get("token", "").strip())
         except SyncdError as error:
             return await run_in_threadpool(self.page, request, 503, error.message)
         if session is None:

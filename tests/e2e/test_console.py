@@ -220,7 +220,9 @@ def test_who_may_what(world: World) -> None:
     assert status == 403 and "may not release" in text
     alice.log_in(world.tokens["alice"])
     for form in ({"batch": batch, "reason": "x"}, given, {**given, "csrf": ""}):
-        assert alice.ask("POST", "/release", form)[0] == 403, "a form without, or with another session's field"
+        status, text, _ = alice.ask("POST", "/release", form)
+        assert status == 403, "a form without, or with another session's field"
+        assert "You are logged in as alice; nothing was done." in text
     genuine = {**given, "csrf": alice.csrf()}
     assert alice.ask("POST", "/release", genuine, Sec_Fetch_Site="cross-site")[0] == 403
     assert Client(world.url).ask("POST", "/release", genuine)[0] == 303, "a stranger is led to the login"
@@ -394,6 +396,10 @@ def test_rights_end_at_a_label(world: World) -> None:
     assert team.ask("GET", "/report.csv?part=held")[0] == 200
     assert team.ask("GET", "/report.csv?part=passwords")[0] == 400
     assert team.ask("POST", "/pause", {"scope": "all", "reason": "x", "csrf": team.csrf()})[0] == 403
+    lead = Client(world.url)
+    lead.log_in(f" {world.tokens['shop-lead']} ")
+    text = lead.ask("GET", f"/secrets/{world.lab.site_id}/PAY_pay05_api_key")[1]
+    assert "to do more here needs the right freeze (" in text, "what is beyond the rights is said before it is tried"
 
 
 @pytest.mark.browser

@@ -61,6 +61,12 @@ def ago(at: object, now: datetime) -> str:
     return f"{text} ago" if seconds >= 0 else f"in {text}"
 
 
+def soon(at: object, now: datetime) -> str:
+    """In how much time a run comes, as a person says it; `due` once that time is over."""
+    moment = instant(at)
+    return "due" if isinstance(moment, datetime) and moment <= now else ago(moment, now)
+
+
 def instant(text: object) -> object:
     """Return the time that a text in ISO 8601 gives; anything but a text is returned as it is."""
     return datetime.fromisoformat(text) if isinstance(text, str) else text
@@ -113,7 +119,7 @@ _ENVIRONMENT = Environment(
 )
 _ENVIRONMENT.filters |= {
     "held_words": held_words, "release_words": release_words,
-    "exact": exact, "ago": ago, "tone": tone, "plain": plain, "instant": instant,
+    "exact": exact, "ago": ago, "soon": soon, "tone": tone, "plain": plain, "instant": instant,
     "beside_reason": beside_reason, "with_commands": with_commands,
     "code_tone": lambda code: CODES.get(code, ("bad", ""))[0],
     "code_words": lambda code: CODES.get(code, ("", f"exit code {code}"))[1],

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from typer.main import get_command
 
 from syncd.cli.app import app
-from syncd.web.pages.rendering import COMMANDS, beside_reason, held_words, release_words, with_commands
+from syncd.web.pages.rendering import COMMANDS, beside_reason, held_words, release_words, soon, with_commands
 
 
 def batch(**count: int) -> dict[str, Any]:
@@ -66,3 +67,11 @@ def test_commands_stand_out_in_a_text(text: str, commands: list[str]) -> None:
 
 def test_each_command_is_known_as_one() -> None:
     assert set(COMMANDS) == {command.name for command in get_command(app).commands.values()}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("ahead", "words"), [(90, "in 1 min"), (1, "in 1 s"), (0, "due"), (-3, "due"), (-7200, "due")])
+def test_a_run_whose_time_is_over_is_due(ahead: int, words: str) -> None:
+    now = datetime(2026, 6, 1, tzinfo=UTC)
+    at = now + timedelta(seconds=ahead)
+    assert soon(at, now) == soon(at.isoformat(), now) == words
+    assert soon(None, now) == "never"
