@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 from syncd.cli.output import warn
 from syncd.domain.recency import day_after
 from syncd.errors import ConfigError
+from syncd.telemetry.log_stream import LossyStream
 from syncd.telemetry.logs import configure, logger
 
 if TYPE_CHECKING:
@@ -52,9 +53,9 @@ class Context:
     ledger: ClassVar[Ledger | None] = None
     """The ledger that this command opened last. A damaged row of it may be the cause of an unexpected exception."""
 
-    def logs(self, level: str) -> None:
-        """Set logging up: `level`, or debug when asked for."""
-        configure(form=self.log_format, level="debug" if self.debug else level)
+    def logs(self, level: str, stream: LossyStream | None = None) -> None:
+        """Set logging up: `level`, or debug when asked for. `stream`: where the lines go, else stderr."""
+        configure(form=self.log_format, level="debug" if self.debug else level, stream=stream)
 
     def settings(self) -> Settings:
         """The validated configuration. Raises `ConfigError`."""

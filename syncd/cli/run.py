@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 
 import typer
+
+LAST_LINES = 2.0
+"""Seconds for which the end waits until the last log lines are written."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -16,6 +20,11 @@ def run(context: typer.Context) -> int:
     """Run as a service: schedules, server, reload on SIGHUP, graceful stop on SIGTERM."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the daemon listens: what it would load is being loaded
     from syncd.daemon import Daemon
+    from syncd.telemetry.log_stream import QueuedStream
 
-    context.obj.logs("info")
-    return Daemon(context.obj.config, commit=context.obj.commit).run()
+    stream = QueuedStream()
+    context.obj.logs("info", stream)
+    try:
+        return Daemon(context.obj.config, commit=context.obj.commit, before_exit=partial(stream.end, LAST_LINES)).run()
+    finally:
+        stream.end(LAST_LINES)

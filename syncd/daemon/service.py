@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -33,12 +34,15 @@ STOP_SECONDS = 8.0
 class Daemon:
     """The long-running service."""
 
-    def __init__(self, config: Path, *, commit: str | None = None) -> None:
+    def __init__(
+        self, config: Path, *, commit: str | None = None, before_exit: Callable[[], None] = lambda: None
+    ) -> None:
         """Load the configuration, open its ledger, and start the HTTP server.
 
-        `commit`: the configuration's commit, for the audit trail. Raises `SyncdError` if it cannot start as configured.
+        `commit`: the configuration's commit, for the audit trail. `before_exit`: called where a run that does not end
+        makes the process exit at once. Raises `SyncdError` if it cannot start as configured.
         """
-        self._log, self._instruments = logger(), Instruments.fresh()
+        self._log, self._instruments, self._before_exit = logger(), Instruments.fresh(), before_exit
         self._stop, self._wake, self._reload_asked = threading.Event(), threading.Event(), threading.Event()
         builder = AppBuilder(self._instruments, Readiness(), self._stop)
         app = builder.build(load(config))
@@ -135,6 +139,7 @@ class Daemon:
         # After the server has stopped: its last refusals are counted as well.
         self.control.end_count()
         if busy:
+            self._before_exit()
             os._exit(0)  # a stalled peer would hold the threads; the journal has what they did
         with suppress(SyncdError):
             current.app.ledger.configurations.leave()

@@ -6,12 +6,12 @@ import logging
 import sys
 import traceback
 from collections.abc import MutableMapping
-from contextlib import suppress
 from typing import Any, TextIO, cast
 
 import structlog
 
 from syncd.domain import MASK, SecretValue
+from syncd.telemetry.log_stream import LossyStream
 
 HIDDEN_KEYS = frozenset(
     {
@@ -73,25 +73,8 @@ def _clean(thing: object) -> object:
     return one_line(thing if isinstance(thing, str) else str(thing))
 
 
-class LossyStream:
-    """Drop output when the stream is closed or full, so that logging never aborts a cycle.
-
-    It writes to what `sys.stderr` is at that moment: a progress bar replaces that, and so keeps its place.
-    """
-
-    def write(self, text: str) -> None:
-        """Write, if it can be written."""
-        with suppress(OSError, ValueError):
-            sys.stderr.write(text)
-
-    def flush(self) -> None:
-        """Flush the stream, if it can be flushed."""
-        with suppress(OSError, ValueError):
-            sys.stderr.flush()
-
-
-def configure(*, form: str, level: str) -> None:
-    """Set logging up for this process. `level`: debug, info or warning.
+def configure(*, form: str, level: str, stream: LossyStream | None = None) -> None:
+    """Set logging up for this process. `level`: debug, info or warning; `stream`: where the lines go, else stderr.
 
     `form`: json, console, or auto (console on a terminal, else json). Libraries log nothing: at DEBUG they print
     bodies, and their warnings hold addresses.
@@ -114,7 +97,7 @@ def configure(*, form: str, level: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", LossyStream())),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", stream or LossyStream())),
         cache_logger_on_first_use=False,
     )
     # Python's own would print the warnings of libraries that have no handler.

@@ -338,3 +338,17 @@ def test_a_missing_configuration_and_a_refused_one_are_told_everywhere(served: L
         process.terminate()
         log = process.communicate(timeout=30)[1]
         assert log.count("config.missing") == 1 and "config.refused" in log and log.count("token.unreadable") == 1
+
+
+def test_a_log_that_nobody_reads_holds_up_no_cycle(served: Lab, bao: Bao) -> None:
+    """More lines than a pipe takes (64 KiB, pipe(7)); the daemon ends in good order all the same."""
+    bao.put_all("app/many", {f"k{number:03}": str(number) for number in range(300)})
+    with running(served) as (process, url):
+        until(lambda: len(served.site.values()) == 301, 60)
+        bao.put("app/a", v="two")
+        until(lambda: ask(url + "/-/sync?job=job", "POST", "generated-token")[0] == 202)
+        until(lambda: served.site.values()["a_v"] == "two")
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+        assert process.returncode == 0
+        assert len(process.stderr.read()) > 60_000, "it stood still"
