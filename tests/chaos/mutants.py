@@ -778,7 +778,7 @@ MUTANTS = (
       INTEGRATION + "test_lag_beside_others.py::test_a_second_claim_to_a_name_makes_nothing_untrue_of_the_first"),
     M("… under another configuration", "daemon/handing_on.py:HandingOn.pass_on",
       "stops or before is not current or rests", "stops or rests",
-      INTEGRATION + "test_lagging_events.py::test_a_reload_spends_no_event"),
+      "tests/unit/daemon/test_handing_on.py"),
     M("… where another daemon works", "daemon/handing_on.py:HandingOn.pass_on",
       "stops or before is not current or rests", "stops or before is not current",
       INTEGRATION + "test_lagging_events.py::test_a_daemon_that_is_put_to_rest_hands_its_events_on"),

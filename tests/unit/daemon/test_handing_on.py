@@ -11,6 +11,7 @@ import pytest
 from syncd.daemon.asked_for import Wanted
 from syncd.daemon.handing_on import HandingOn
 from syncd.daemon.wakeups import ONCE
+from syncd.domain import Glob, Rule
 from syncd.domain.audit import Actor
 from syncd.ledger.wakeups import Wish
 
@@ -71,3 +72,25 @@ def test_what_somebody_asks_for_keeps_name_and_rights(rights: frozenset[str] | N
     handed_on(one, one, {("j", "p/a"): ONCE}, asked)
     (wish,) = wakeups.wishes
     assert (wish.by, wish.sites, wish.paths) == (ALICE, rights, ((None, "p/a"), (None, "p/b")))
+
+
+@pytest.mark.parametrize("is_reloaded", [True, False])
+@pytest.mark.parametrize(("stops", "rests"), [(False, False), (True, False), (False, True)])
+def test_after_a_reload_everything_is_handed_on_once(is_reloaded: bool, stops: bool, rests: bool) -> None:
+    """Another job may take the path now as well; so it is at a stop, and where another daemon works."""
+    rule = Rule(index=0, source="vault", path=Glob("p/*"), field=None, name="{path}")
+    before, now = (generation(Wakeups(), j=["shop"]) for _ in range(2))
+    for one in (before, now):
+        one.app.runtime.jobs["j"].rules = (rule,)
+    stayed: list[bool] = []
+
+    def take_left(stays: Any, *, stops: bool) -> tuple[dict[Any, Any], dict[Any, Any]]:
+        stayed.append(stays("j", "p/a"))
+        return {}, {}
+
+    generations = SimpleNamespace(current=before)
+    handing_on = HandingOn(generations, SimpleNamespace(take_left=take_left))  # type: ignore[arg-type]
+    generations.current = now if is_reloaded else before
+    for _ in range(2):
+        handing_on.pass_on(stops=stops, rests=rests)
+    assert stayed == [not (is_reloaded or stops or rests), not (stops or rests)]
