@@ -165,6 +165,8 @@ def _row(line: Mapping[str, Any], names: Mapping[str, str]) -> list[Any]:
         key: words for key, value in line["detail"].items() if key not in told_elsewhere and (words := readable(value))
     }
     detail = " ".join(f"{key}={shortened(words, 40)}" for key, words in said.items())
+    # What waits, and in which batch, is in the finding's own words alone.
+    detail = detail or shortened(str(line["detail"].get("message", "")), 120)
     why = line["reason"] or line["detail"].get("because")  # of the release or the rollback that is behind it
     more = (line["actor"]["id"], why, line["rule"], line["seq"], line["stream"], detail)
     return [cell or "-" for cell in (*cells, *more)]

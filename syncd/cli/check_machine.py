@@ -166,4 +166,5 @@ def missing_credentials(settings: Any, where: str = "") -> Iterator[tuple[str, s
     elif isinstance(settings, list):
         parts = enumerate(settings)
     for name, part in parts:
-        yield from missing_credentials(part, f"{where}.{name}".lstrip("."))
+        place = f"{where}[{name}]" if isinstance(name, int) else f"{where}.{name}".lstrip(".")
+        yield from missing_credentials(part, place)

@@ -286,3 +286,10 @@ def test_whatever_is_piped_in_is_a_fault_of_the_text(lab: Lab, monkeypatch: pyte
     monkeypatch.setattr(sys, "stdin", io.StringIO(text))
     done = lab.run("check", "-")
     assert done.code == 3 and "stdin" in done.err, done.err
+
+
+@pytest.mark.parametrize("index", [0, 2])
+def test_a_place_in_a_list_is_written_as_everywhere(job: Lab, index: int) -> None:
+    job.config["notify"] = [{"url": {"env": f"SYNCD_NOTIFY_{number}"}, "on": ["held"]} for number in range(index + 1)]
+    said = job.run("check").out
+    assert f"notify[{index}].url" in said and f"environment variable SYNCD_NOTIFY_{index}" in said

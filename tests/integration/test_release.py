@@ -45,6 +45,8 @@ def test_nothing_goes_before_its_release_and_then_once(job: Lab, bao: Bao) -> No
     assert result.code == 6 and not job.site.values() and "syncd release" in result.out, result.out
     assert job.statuses() == {"a_v": "held", "b_v": "held"}
     (batch,) = held(job)
+    shown = [line for line in job.run("audit", "show").out.splitlines() if "secret.held" in line]
+    assert len(shown) == 2 and all(f"held in batch {batch['batch']}" in line for line in shown)
     assert (
         set(batch) == {"batch", "job", "target", "site", "cause", "since", "actions"} and batch["cause"] == "rule prod"
     )

@@ -186,7 +186,17 @@ def _note_lacking(state: DesiredState, rule: Rule, read: Sequence[PathState], *,
     if lacking and (nobody_has_it or rule.tags or not rule.path.has_wildcard):
         state.lacking |= {SecretRef(source=path.source, path=path.path) for path in lacking}
     if lacking and nobody_has_it and rule.path.has_wildcard:
-        state.unknown(f"nothing that {rule.path} selects has a field {rule.field}", hint="see that the field is right")
+        there = sorted({name for path in lacking for name in path.fields or () if name.isprintable()})
+        hint = (
+            f"see that the field is right; there is {', '.join(there[:MOST_FIELDS])}"
+            if there
+            else "see that the field is right"
+        )
+        state.unknown(f"nothing that {rule.path} selects has a field {rule.field}", hint=hint)
+
+
+MOST_FIELDS = 10
+"""Names of fields that a hint gives at most."""
 
 
 def _each_field(ref: SecretRef, fields: Iterable[str], state: DesiredState) -> Iterable[SecretRef]:

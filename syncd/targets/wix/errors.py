@@ -20,7 +20,10 @@ from syncd.targets.wix.http import Answer
 SLOWEST_WAIT = 120.0
 """Longest wait in seconds that is taken over from an answer, or from the window of the rate limit."""
 HINT_UNKNOWN_KEY = "the credential is wrong, expired or revoked: put a valid one where the target's auth says"
-HINT_NOT_ALLOWED = "give the key or app the Manage Secrets permission for this site; see that its Members Area is on"
+HINT_NOT_ALLOWED = (
+    "give the key or app the Manage Secrets permission for this site; see that the site's id is right, and that its "
+    "Members Area is on"
+)
 FULL = "RESOURCE_EXHAUSTED"
 """Code of a creation that would fail for any other secret as well: the site is full (About Errors).
 
