@@ -152,10 +152,10 @@ def end_of_span(text: str, option: str) -> datetime:
 
     Like `moment`, but a date alone includes that whole day.
     """
-    from syncd.domain.moments import DATE
+    from syncd.domain.moments import is_day
 
     at = moment(text, option, ahead=False)
-    return day_after(at) if DATE.fullmatch(text) else at
+    return day_after(at) if is_day(text) else at
 
 
 def moment(text: str, option: str, *, ahead: bool) -> datetime:

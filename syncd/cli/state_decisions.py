@@ -76,13 +76,17 @@ def adopt(
 
 def _see_whose_it_is(app: App, site: str, secret: RemoteSecret) -> None:
     """Raise `ConfigError` for a secret with our mark, until each job on the site has looked whether it is its own."""
-    looked = {run.job for run in app.ledger.runs() if run.site == site}
+    looked = {run.job for run in app.ledger.runs() if run.site == site and run.looked_at}
     waiting = sorted(set(app.served.jobs.get(site, ())) - looked)
-    if owner_in(secret.description) == app.settings.owner and waiting:
-        raise ConfigError(
-            f"{secret.name} carries our own mark, and {waiting[0]} has not looked yet whether it is one of its secrets",
-            hint="run `syncd sync` first: a job takes back what is its own",
-        )
+    if owner_in(secret.description) != app.settings.owner or not waiting:
+        return
+    job, target = waiting[0], app.first_target_on(site, waiting[0])
+    rests = app.runtime.paused(job, target)
+    hint = f"a job takes back what is its own; let it look: syncd sync {job}"
+    raise ConfigError(
+        f"{secret.name} carries our own mark, and may be of job {job}, which has not looked at all of its source yet",
+        hint=f"{rests}; end that, or take {job} off {target}" if rests else hint,
+    )
 
 
 def _seen_at_site(app: App, site: str, name: str) -> RemoteSecret:

@@ -107,17 +107,22 @@ def _show_rollbacks(app: App, job: str | None, target: str | None) -> None:
 def _show_frozen(app: App, job: str | None, target: str | None, now: datetime) -> None:
     """Show which secrets a person froze, until when, and how to end that."""
     sites = frozenset({app.site_of(target)}) if target in app.settings.targets else None
-    frozen = [record for record in app.ledger.frozen(now, MOST_LINES + 1, sites) if job in {None, record.job}]
+    every = app.ledger.frozen(now, MOST_FROZEN, sites)
+    frozen = [record for record in every if job in {None, record.job}]
     if frozen:
         show()
     for record in frozen[:MOST_LINES]:
         place = app.first_target_on(record.site, record.job)
         until = f"frozen until {record.frozen_until:%Y-%m-%d %H:%M} UTC"
-        show(f"{record.name} on {place}: {until}; end: syncd state thaw {record.name} --target {place}")
+        # One on a site that no target names any more rests without being asked.
+        end = f"; end: syncd state thaw {record.name} --target {place}" if place in app.settings.targets else ""
+        show(f"{record.name} on {place}: {until}{end}")
     if len(frozen) > MOST_LINES:
         show("and more are frozen: syncd state list --status frozen")
 
 
+MOST_FROZEN = 10_000
+"""Most frozen secrets that are read to find those of one job."""
 MOST_LINES = 20
 """Most lines about rollbacks, and about frozen secrets, that are shown; all secrets of a job may be meant."""
 

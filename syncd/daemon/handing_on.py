@@ -30,6 +30,8 @@ class HandingOn:
     def __init__(self, generations: Generations, runner: JobRunner) -> None:
         self._generations, self._runner = generations, runner
         self._seen = generations.current
+        self._sites: dict[str, frozenset[str]] = {}
+        """By job, also one that is gone: the keys of the sites that it sent to before the present configuration."""
 
     def pass_on(self, *, stops: bool, rests: bool) -> None:
         """Hand on what no job of this daemon will look at. What the ledger does not take is tried again the next time.
@@ -39,6 +41,7 @@ class HandingOn:
         """
         current, before = self._generations.current, self._seen
         self._seen = current
+        self._sites |= _sites_of(before)
         # Under another configuration another job may take it.
         stays = self._stays if not (stops or before is not current or rests) else lambda _job, _path: False
         nobody = Actor("event", "what was left at a stop" if stops else "what was left by another job", "syncd run")
@@ -48,7 +51,7 @@ class HandingOn:
             if whose := asked.get((job, path)):
                 ask = whose.again()
             else:  # the request has ended, and its rights with it: it woke no more than its job's own sites
-                ask = Ask(by=nobody, rights=_sites_of(job, before, current))
+                ask = Ask(by=nobody, rights=self._sites.get(job) or _sites_of(current).get(job, frozenset()))
             handed_on[ask][path] = left.get((job, path), ONCE).and_(handed_on[ask].get(path))
         while handed_on:
             ask, named = handed_on.popitem()
@@ -82,8 +85,7 @@ class HandingOn:
             self._runner.asked(NOBODYS, replace(ask, about=tuple(named)))
 
 
-def _sites_of(name: str, *generations: Generation) -> frozenset[str]:
-    """Return the keys of the sites that a job sends to under any of these configurations."""
-    runtimes = [generation.app.runtime for generation in generations]
-    jobs = [(runtime, runtime.jobs[name]) for runtime in runtimes if name in runtime.jobs]
-    return frozenset(runtime.site_of(target) for runtime, job in jobs for target in job.targets)
+def _sites_of(generation: Generation) -> dict[str, frozenset[str]]:
+    """Return the keys of the sites that each job of a configuration sends to."""
+    runtime = generation.app.runtime
+    return {name: frozenset(map(runtime.site_of, job.targets)) for name, job in runtime.jobs.items()}

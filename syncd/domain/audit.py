@@ -177,13 +177,11 @@ def rotated_at(action: Action) -> datetime | None:
 
     First arrivals and restores are no rotations, nor is the return to what the site had before a rollback.
     """
-    if not isinstance(action, Update) or action.reason not in {Reason.ROTATED, Reason.ROLLBACK_ENDED}:
+    if not isinstance(action, Update) or action.reason is not Reason.ROTATED:
         return None
     made, sent = action.desired.updated_at, action.record.last_synced_at
     # The end of a rollback may wait for a release. What was made before the site got something else was there already.
-    if action.reason is Reason.ROLLBACK_ENDED and sent is None:
-        return None
-    may_be_its_end = action.reason is Reason.ROLLBACK_ENDED or action.record.status == "held"
+    may_be_its_end = action.record.status in {"rolled_back", "held"}
     return None if may_be_its_end and made is not None and sent is not None and made <= sent else made
 
 

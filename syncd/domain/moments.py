@@ -38,6 +38,16 @@ def moment_of(text: str, now: datetime, *, ahead: bool) -> datetime:
     # A week that is meant whole would be read as its Monday.
     if "W" in text:
         raise ValueError
-    at = datetime.fromisoformat(text.removesuffix(" UTC"))
+    at = datetime.fromisoformat(_in_utc(text))
     at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
-    return day_after(at) if ahead and DATE.fullmatch(text) else at
+    return day_after(at) if ahead and is_day(text) else at
+
+
+def is_day(text: str) -> bool:
+    """Is it a date without a time, so that the whole day is meant?"""
+    return DATE.fullmatch(_in_utc(text)) is not None
+
+
+def _in_utc(text: str) -> str:
+    # As the pages write a time; without a zone it is in UTC anyway.
+    return text.removesuffix(" UTC")

@@ -70,7 +70,6 @@ class Reason(StrEnum):
     ROTATED = "new source version"
     OTHER_FORM = "the rule makes another value of it"
     ROLLED_BACK = "rolled back to an older version of the source's"
-    ROLLBACK_ENDED = "its rollback ended"
     UNVERIFIED = "content not verified"
     DRIFT = "changed at Wix by somebody else"
     RENAMED = "renamed at Wix by somebody else"

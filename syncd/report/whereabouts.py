@@ -15,6 +15,7 @@ from syncd.errors import ConfigError
 from syncd.ledger.audit_reading import Filter
 from syncd.report.grouping import names_in_words
 from syncd.report.parts import strays
+from syncd.report.whole_values import NOT_KNOWN as WITHIN_IS_NOT_KNOWN
 from syncd.report.whole_values import carries
 
 Known = Mapping[str, Mapping[tuple[str, str], PathState]]
@@ -55,6 +56,7 @@ def _spelled(app: App, source: str, *asked: str) -> Iterator[str]:
             yield from (f"{other}{hash_sign}{field}" for other in app.ledger.spellings(source, path))
 
 
+NOT_KNOWN_WITHIN = {"is_changed_by_others": True, "why": WITHIN_IS_NOT_KNOWN}
 NO_SITE = "no site has a secret from"
 
 
@@ -86,17 +88,17 @@ def whereabouts(app: App, path: str) -> list[dict[str, Any]]:
     ]
     records = [record for record in rows if meant(record.ref)]
     # A field that leaked is also where it goes within a whole value.
-    within = [row for row in rows if row not in records and _is_within(app, row, meant.fields(row.ref))]
+    others = {row: _is_within(app, known, row, meant.fields(row.ref)) for row in rows if not meant(row.ref)}
     # Found, and not put back yet: as long as that waits the row itself does not tell.
     drifted = {(site, name) for site, _, name in ledger.lasting_drift()}
     found = []
-    for record in (*records, *within):
+    for record in (*records, *(row for row, is_within in others.items() if is_within is not False)):
         newest = _newest(known, record.ref, record.pin, rolled_back)
         state = known.get(record.ref.source, {}).get((record.ref.path, record.pin))
         made_anew = state is not None and is_of_an_earlier_secret(record.version, state.version)
         is_changed = {"is_changed_by_others": record.theirs or (record.site, record.name) in drifted}
         shown = _row(app, record, status_of_record(record, served, now), newest, made_anew=made_anew)
-        found.append(shown | is_changed)
+        found.append(shown | is_changed | (NOT_KNOWN_WITHIN if others.get(record, True) is None else {}))
     rows_there = {(row["site"], row["name"]): row for row in found}
     have_trouble = set[tuple[str, SecretRef]]()
     for problem in app.ledger.all_problems():
@@ -137,9 +139,12 @@ def whereabouts(app: App, path: str) -> list[dict[str, Any]]:
     return sorted(found, key=lambda row: (row["target"], row["name"]))
 
 
-def _is_within(app: App, record: Record, fields: Iterable[str]) -> bool:
+def _is_within(app: App, known: Known, record: Record, fields: Iterable[str]) -> bool | None:
+    """Does the value of the record carry one of these fields of its path? None where that is not known."""
     rules = [rule for job in app.runtime.jobs.values() for rule in job.rules]
-    return any(carries(record, field, rules) for field in fields)
+    path = known.get(record.ref.source, {}).get((record.ref.path, record.pin))
+    answers = [carries(record, field, rules, path) for field in fields]
+    return True if True in answers else None if None in answers else False
 
 
 def lacking(app: App, ref: SecretRef) -> list[dict[str, Any]]:

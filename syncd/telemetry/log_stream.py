@@ -20,12 +20,11 @@ class LossyStream:
 
     def write(self, text: str) -> None:
         """Write, if it can be written."""
-        with suppress(OSError, ValueError):
-            sys.stderr.write(text)
+        _write(text)
 
     def flush(self) -> None:
         """Flush the stream, if it can be flushed."""
-        with suppress(OSError, ValueError):
+        with suppress(Exception):
             sys.stderr.flush()
 
 
@@ -43,12 +42,14 @@ class QueuedStream(LossyStream):
         self._thread.start()
 
     def write(self, text: str) -> None:
-        """Hand a line over; it never waits."""
+        """Hand a line over; it never waits. After the end it is written at once."""
+        if not self._thread.is_alive():
+            _write(text)
+            return
         try:
             self._waiting.put_nowait(text)
         except queue.Full:
-            with self._lock:
-                self._dropped += 1
+            self._count(1)
 
     def flush(self) -> None:
         """Do nothing: the thread flushes."""
@@ -64,12 +65,22 @@ class QueuedStream(LossyStream):
             with self._lock:
                 dropped, self._dropped = self._dropped, 0
             if dropped:
-                told = {
-                    "event": "log.dropped",
-                    "lines": dropped,
-                    "level": "warning",
-                    "hint": "stderr is read slowly",
-                }
-                super().write(json.dumps(told) + "\n")
-            super().write(text)
+                told = {"event": "log.dropped", "lines": dropped, "level": "warning", "hint": "stderr is read slowly"}
+                if not _write(json.dumps(told) + "\n"):
+                    self._count(dropped)
+            if not _write(text):
+                self._count(1)
             super().flush()
+
+    def _count(self, dropped: int) -> None:
+        with self._lock:
+            self._dropped += dropped
+
+
+def _write(text: str) -> bool:
+    """Write to stderr as it is at this moment; tell whether that worked, whatever the stream is."""
+    try:
+        sys.stderr.write(text)
+    except Exception:  # noqa: BLE001  # the thread that writes the log has to outlive any fault of the stream
+        return False
+    return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from syncd.domain import SecretRef
@@ -112,7 +114,7 @@ def test_what_carries_our_mark_for_another_secret_is_not_taken_over(job: Lab, ba
         refused = job.run("state", "adopt", name, "--target", "shop", "--reason", "the hint says so")
         assert refused.code == 3 and "carries our own mark" in refused.err and "syncd sync" in refused.err
     done = job.run("sync")
-    assert done.code == 1 and "takes it back in its next cycle" in done.out
+    assert done.code == 1 and "job team takes it back if it is its own" in done.out
     assert job.site.values()[name] == "of the team"
     done = job.run("sync")
     assert job.site.values()[name] == "of the team" and "of job team" in done.out
@@ -126,3 +128,47 @@ def test_what_no_job_gives_any_more_is_taken_over_by_a_persons_word(job: Lab, ba
     said = job.run("state", "adopt", name, "--target", "shop", "--reason", "the team's path has moved")
     assert said.code == 0 and "our mark for another secret" in said.out
     assert job.run("sync").code == 0 and job.site.values()[name] == "3"
+
+
+@pytest.mark.parametrize("trouble", ["source away", "denied path", "paused", "no cycle"])
+@pytest.mark.parametrize("door", ["policy", "grant"])
+def test_a_job_that_could_not_look_may_still_take_it_back(job: Lab, bao: Bao, trouble: str, door: str) -> None:
+    name = with_a_lost_ledger(job, bao, "pattern")
+    job.config["sources"]["own"] = dict(job.config["sources"]["vault"])
+    address = job.config["sources"]["own"]["address"]
+    if door == "policy":
+        job.config["jobs"]["a-job"]["conflict_policy"] = "adopt"
+    job.config["jobs"]["team"]["source"] = "vault"
+    job.config["jobs"]["a-job"]["source"] = "own"
+    if trouble == "source away":
+        job.config["sources"]["vault"]["address"] = "http://127.0.0.1:9"
+    elif trouble == "denied path":
+        job.config["jobs"]["team"]["secrets"].append({"path": "nowhere/x", "field": "v", "name": "NOWHERE"})
+    elif trouble == "paused":
+        assert job.run("pause", "team", "--reason", "rests").code == 0
+    for _ in range(2):
+        job.run("sync", *(("a-job",) if trouble == "no cycle" else ()))
+    if door == "grant":
+        refused = job.run("state", "adopt", name, "--target", "shop", "--reason", "the hint says so")
+        # What it could read of its source was enough to take that one back.
+        said = "is ours already" if trouble == "denied path" else "may be of job team, which has not looked"
+        assert refused.code == 3 and said in refused.err
+        assert ("rests" in refused.err and "off shop" in refused.err) == (trouble == "paused")
+    assert job.site.values()[name] == "of the team"
+    job.config["sources"]["vault"]["address"] = address
+    job.config["jobs"]["team"]["secrets"] = job.config["jobs"]["team"]["secrets"][:1]
+    job.run("resume", "team")
+    for _ in range(2):
+        job.run("sync")
+    assert job.site.values()[name] == "of the team"
+
+
+def test_a_source_under_another_name_keeps_the_policy(job: Lab, bao: Bao) -> None:
+    """With a lost ledger each mark is of another reference, and no other job is there to take it back."""
+    job.config["jobs"]["job"]["conflict_policy"] = "adopt"
+    assert job.run("sync").code == 0
+    shutil.rmtree(job.state.parent)
+    job.config["sources"]["renamed"] = job.config["sources"].pop("vault")
+    job.config["jobs"]["job"]["source"] = "renamed"
+    assert job.run("sync").code == 0
+    assert set(job.statuses().values()) == {"synced"}

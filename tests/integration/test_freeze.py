@@ -28,3 +28,36 @@ def test_a_frozen_secret_is_not_written_to_in_any_way(lab: Lab, bao: Bao) -> Non
     before = lab.writes()
     lab.run("sync")
     assert lab.writes() == before
+
+
+def test_status_names_the_frozen_secrets_of_the_job_that_is_asked_for(lab: Lab, bao: Bao) -> None:
+    """Those of another job, which end earlier, hide none of them."""
+    vault_job(lab, bao, {"path": "many/*"}, name="many")
+    vault_job(lab, bao, {"path": "few/*"}, name="few")
+    bao.put_all("many/a", {f"k{number:02}": "1" for number in range(22)})
+    bao.put("few/x", v="1")
+    assert lab.run("sync").code == 0
+    for number in range(22):
+        lab.run("state", "freeze", f"a_k{number:02}", "--until", "1d", "--reason", "agreed")
+    lab.run("state", "freeze", "x_v", "--until", "3d", "--reason", "agreed")
+    few, every = lab.run("status", "--job", "few").out, lab.run("status", "--status", "frozen").out
+    assert "x_v on shop: frozen until" in few and "syncd state thaw x_v --target shop" in few and "a_k" not in few
+    assert every.count("frozen until") == 20 and "and more are frozen" in every
+
+
+def test_status_of_what_is_frozen_where_no_target_leads_gives_no_command_that_fails(lab: Lab, bao: Bao) -> None:
+    vault_job(lab, bao, {"path": "app/*"})
+    bao.put("app/a", v="1")
+    lab.run("sync")
+    lab.run("state", "freeze", "a_v", "--until", "1d", "--reason", "agreed")
+    lab.config["targets"]["new"] = lab.config["targets"].pop("shop") | {
+        "auth": {
+            **lab.config["targets"].get("new", {}).get("auth", {}),
+            "method": "api_key",
+            "site_id": "another",
+            "api_key": {"env": "HOME"},
+        }
+    }
+    lab.config["jobs"]["job"]["targets"] = ["new"]
+    said = lab.run("status").out
+    assert "a_v on " in said and "frozen until" in said and "state thaw" not in said

@@ -110,7 +110,3 @@ def test_another_template_is_no_new_version_of_the_source(lab: Lab, bao: Bao) ->
     assert lab.run("sync").code == 0
     bao.put("app/db", **{**FIELDS, "user": "other"})
     assert "new source version" in lab.run("plan").out
-    assert lab.run("rollback", "DATABASE_URL", "--to", "1", "--until", "1h", "--reason", "leak").code == 0
-    assert lab.run("rollback", "DATABASE_URL", "--end", "--reason", "is well again").code == 0
-    lines = [line for line in lab.run("audit", "show", "--json").json if line["event"] == "secret.update"]
-    assert lines[-1]["detail"]["why"] == "its rollback ended" and lines[-1]["to"] == "2"

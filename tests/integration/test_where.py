@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import uuid
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -426,4 +427,23 @@ def test_where_a_field_is_when_its_template_is_gone(sites: Lab, bao: Bao) -> Non
     assert sites.run("sync").code == 0
     sites.config["jobs"]["urls"]["secrets"][0]["value"] = "{user}"
     done = sites.run("where", f"{bao.mount}/wh/db#password", "--json")
-    assert "URL" in {row["name"] for row in done.json}
+    assert {row["name"]: row["why"] for row in done.json if row["name"] == "URL"}["URL"].endswith("is not known")
+    assert done.code == 1, "nobody knows, so it is not told as there"
+
+
+@pytest.mark.parametrize("rule", [{"format": "json"}, {"value": "{user}:{password}"}, {"field": "user"}])
+def test_a_field_that_its_path_does_not_have_is_nowhere(sites: Lab, bao: Bao, rule: dict[str, str]) -> None:
+    sites.config["jobs"] = {}
+    sites.job("urls", "vault", {"path": f"{bao.mount}/wh/db", "name": "URL", **rule}, targets=["shop"])
+    assert sites.run("sync").code == 0
+    for typo in ("pasword", "User", "user "):
+        done = sites.run("where", f"{bao.mount}/wh/db#{typo}")
+        assert done.code == 3 and "no site has a secret from" in done.err, done.out
+
+
+def test_plain_text_has_no_fields(lab: Lab, aws: Any, aws_url: str) -> None:
+    lab.aws(aws_url)
+    aws.create_secret(Name="wh/text", SecretString="not JSON")
+    lab.job("job", "aws", {"path": "wh/text", "name": "TEXT"})
+    assert lab.run("sync").code == 0 and lab.run("where", "wh/text").code == 0
+    assert lab.run("where", "wh/text#nosuch").code == 3

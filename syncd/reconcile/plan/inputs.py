@@ -56,6 +56,8 @@ class Evidence:
 
     A cycle adds no more absence than that, and no more than the site's clock tells.
     """
+    yet_to_look: frozenset[str] = frozenset()
+    """Other jobs on this site that have not looked at all of their source yet: a secret with our mark may be theirs."""
     grants: Mapping[str, Grant] = field(default_factory=dict)
     """What a person allowed to be taken over, by name."""
     known_ids: Mapping[str, KnownId] = field(default_factory=dict)

@@ -92,6 +92,8 @@ class Standing:
     """By wanted name, the other job that has, or takes over, its row and sends the same secret."""
     resting: Mapping[str, RestingOwner]
     """Other jobs that a person paused and of which the ledger has rows on this site, by the job's name."""
+    yet_to_look: frozenset[str]
+    """Other jobs on this site that have not looked at all of their source yet, as far as this ledger knows."""
     grants: Mapping[str, Grant]
     held: tuple[HeldAction, ...]
     """What waited for a release before this pass, and what was released."""
@@ -147,6 +149,7 @@ def _standing(runtime: Runtime, job: Job, target: Target, observed: Observed, ti
     site = target.site
     jobs = runtime.jobs_on(site)
     sources = frozenset(item.source for item in runtime.jobs.values())
+    runs = [run for run in runtime.store.runs() if run.site == site]
     handover = Handover(
         job=job.name,
         jobs=jobs,
@@ -156,7 +159,7 @@ def _standing(runtime: Runtime, job: Job, target: Target, observed: Observed, ti
         profile=target.profile,
         records={record.name: record for record in observed.records},
         sources=sources,
-        worked_at={run.job: run.finished_at for run in runtime.store.runs() if run.site == site},
+        worked_at={run.job: run.finished_at for run in runs},
     )
     taken_over, left_behind = handover.of_gone_jobs(observed.desired)
     checks = PathChecks(runtime, handover.where_it_is)
@@ -171,6 +174,7 @@ def _standing(runtime: Runtime, job: Job, target: Target, observed: Observed, ti
         resting=runtime.store.resting_owners(
             site, job.name, {record.job for record in observed.records if record.job != job.name}
         ),
+        yet_to_look=frozenset(jobs) - {job.name} - {run.job for run in runs if run.looked_at},
         grants=_by_all(runtime.store.grants(site, moment) for moment in times.moments),
         held=runtime.store.held(site, job.name),
         rules=JudgedNames(

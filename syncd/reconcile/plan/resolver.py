@@ -143,6 +143,7 @@ class PlanResolver:
             objections={**self._slips(), **self._confirmed.objections},
             rested_until=context.rested_until(),
             unobserved_since=context.unobserved_since(),
+            yet_to_look=context.standing.yet_to_look,
             grants=context.standing.grants,
             known_ids=observed.known_ids,
             problems=observed.problems,

@@ -87,8 +87,6 @@ def _judge_pinned(row: Row, desired: DesiredSecret, record: Record, listed: Remo
 def _why_another_version(desired: DesiredSecret, record: Record) -> Reason:
     if desired.rolled_back:
         return Reason.ROLLED_BACK
-    if record.status == "rolled_back":
-        return Reason.ROLLBACK_ENDED
     wanted, held = desired.version or "", record.version or ""
     is_form = form_in(wanted) != form_in(held) and wanted.partition("~")[0] == held.partition("~")[0]
     return Reason.OTHER_FORM if is_form else Reason.ROTATED

@@ -51,7 +51,8 @@ def handed_on(before: Any, now: Any, named: dict[Any, Any], asked: dict[Any, Any
     [
         ({"j": ["shop"]}, {"new": ["shop", "two"]}, {"site of shop"}),
         ({"j": ["shop", "two"]}, {"new": ["shop", "three"]}, {"site of shop", "site of two"}),
-        ({"j": ["shop"]}, {"j": ["two"]}, {"site of shop", "site of two"}),
+        ({"j": ["shop"]}, {"j": ["two"]}, {"site of shop"}),
+        ({}, {"j": ["two"]}, {"site of two"}),
         ({}, {}, set()),
     ],
 )
@@ -94,3 +95,21 @@ def test_after_a_reload_everything_is_handed_on_once(is_reloaded: bool, stops: b
     for _ in range(2):
         handing_on.pass_on(stops=stops, rests=rests)
     assert stayed == [not (is_reloaded or stops or rests), not (stops or rests)]
+
+
+@pytest.mark.parametrize("ticks", [1, 2, 5])
+def test_what_a_long_run_leaves_after_its_job_is_gone(ticks: int) -> None:
+    """The run hangs over several looks of the daemon, and its request has ended before it does."""
+    wakeups = Wakeups()
+    left: dict[Any, Any] = {}
+    generations = SimpleNamespace(current=generation(wakeups, j=["shop"], other=["two"]))
+    runner = SimpleNamespace(take_left=lambda _stays, stops: (left, {}))
+    handing_on = HandingOn(generations, runner)  # type: ignore[arg-type]
+    handing_on.pass_on(stops=False, rests=False)
+    for _ in range(ticks):
+        generations.current = generation(wakeups, other=["two"])
+        handing_on.pass_on(stops=False, rests=False)
+    left["j", "p/a"] = ONCE
+    handing_on.pass_on(stops=False, rests=False)
+    (wish,) = wakeups.wishes
+    assert wish.sites == {"site of shop"}

@@ -22,6 +22,8 @@ NOW = datetime(2026, 11, 29, 20, 0, tzinfo=UTC)
         ("2026-12-24 18:00 UTC", datetime(2026, 12, 24, 18, tzinfo=UTC)),  # as the page writes it
         ("2026-12-24T18:00+02:00", datetime(2026, 12, 24, 16, tzinfo=UTC)),
         ("2020-01-01", datetime(2020, 1, 2, tzinfo=UTC)),
+        ("2026-12-24 UTC", datetime(2026, 12, 25, tzinfo=UTC)),
+        ("20261224 UTC", datetime(2026, 12, 25, tzinfo=UTC)),
         ("20261224", datetime(2026, 12, 25, tzinfo=UTC)),
         ("20200229", datetime(2020, 3, 1, tzinfo=UTC)),
         ("20261224T1800Z", datetime(2026, 12, 24, 18, tzinfo=UTC)),

@@ -77,3 +77,41 @@ def test_a_stream_that_is_closed_costs_nothing(monkeypatch: pytest.MonkeyPatch, 
     stream.flush()
     if isinstance(stream, QueuedStream):
         stream.end(10)
+
+
+class Odd:
+    """A stream that fails in a way of its own at its first lines."""
+
+    def __init__(self, error: BaseException, fails: int) -> None:
+        self.error, self.fails, self.text = error, fails, ""
+
+    def write(self, text: str) -> None:
+        if self.fails:
+            self.fails -= 1
+            raise self.error
+        self.text += text
+
+    def flush(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("error", [MemoryError(), BlockingIOError(), RuntimeError("closed by somebody"), ValueError()])
+def test_no_fault_of_the_stream_ends_the_log(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    odd = Odd(error, fails=3)
+    monkeypatch.setattr(sys, "stderr", odd)
+    stream = QueuedStream()
+    for number in range(5):
+        stream.write(f"{number}\n")
+    stream.end(10)
+    told, *lines = odd.text.splitlines()
+    assert json.loads(told)["lines"] == 5 - len(lines) > 0 and lines == ["2", "3", "4"]
+    stream.write("after the end\n")
+    assert odd.text.endswith("after the end\n")
+
+
+def test_a_stream_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    stream = QueuedStream()
+    stream.write("lost\n")
+    stream.end(10)
+    LossyStream().write("lost\n")

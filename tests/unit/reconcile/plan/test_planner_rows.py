@@ -109,8 +109,31 @@ ROWS = {
         evidence={"grants": {"KEY": Grant(remote_id="id-1", owner="rival")}},
         then="update taken over, whatever",
     ),
-    "ours for another secret is never adopted by policy": Row(
-        record=None, listed=listed(description=OURS_FOR_OTHER), policies={"adopt": True}, then="conflict"
+    "ours for another secret, which a job may still take back": Row(
+        record=None,
+        listed=listed(description=OURS_FOR_OTHER),
+        policies={"adopt": True},
+        evidence={"yet_to_look": {"other"}},
+        then="conflict",
+    ),
+    "… whoever permits it": Row(
+        record=None,
+        listed=listed(description=OURS_FOR_OTHER),
+        evidence={"yet_to_look": {"other"}, "grants": {"KEY": Grant(remote_id="id-1")}},
+        then="conflict",
+    ),
+    "somebody else's, whoever has not looked": Row(
+        record=None,
+        listed=listed(description="by hand"),
+        policies={"adopt": True},
+        evidence={"yet_to_look": {"other"}},
+        then="update taken over, whatever",
+    ),
+    "ours for another secret, which no job took back": Row(
+        record=None,
+        listed=listed(description=OURS_FOR_OTHER),
+        policies={"adopt": True},
+        then="update taken over, whatever",
     ),
     "ours for another secret, by permission": Row(
         record=None,
@@ -183,9 +206,6 @@ ROWS = {
     ),
     "the rule makes another value of the same version": Row(
         record=record(version="2~0123abcd", fingerprint="f1"), then="update the rule makes another value of it"
-    ),
-    "a rollback that ended": Row(
-        record=record(version="1", fingerprint="f1", status="rolled_back"), then="update its rollback ended"
     ),
     "a new version of the same value": Row(wanted=READ, record=record(version="1"), then="unchanged"),
     "a value that differs at the same version": Row(
