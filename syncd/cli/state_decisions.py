@@ -76,7 +76,7 @@ def adopt(
 
 def _see_whose_it_is(app: App, site: str, secret: RemoteSecret) -> None:
     """Raise `ConfigError` for a secret with our mark, until each job on the site has looked whether it is its own."""
-    looked = {run.job for run in app.ledger.runs() if run.site == site and run.looked_at}
+    looked = {run.job for run in app.ledger.runs() if run.site == site and run.read_all}
     waiting = sorted(set(app.served.jobs.get(site, ())) - looked)
     if owner_in(secret.description) != app.settings.owner or not waiting:
         return

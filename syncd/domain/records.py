@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from syncd.domain.site import WriteWindow
 from syncd.domain.source import SecretRef, Version
+from syncd.errors import FAILED
 
 
 class Pending(StrEnum):
@@ -230,6 +231,11 @@ class LastRun:
         """When a cycle last saw all of its source and site, even if it did not end well; None: none did."""
         last = json.loads(self.counts or "{}").get("looked_at")
         return datetime.fromisoformat(last) if last else self.succeeded_at
+
+    @property
+    def read_all(self) -> bool:
+        """Did its last cycle look, and could read all of its source?"""
+        return self.looked_at is not None and self.exit_code not in FAILED
 
     @property
     def first_look(self) -> datetime | None:

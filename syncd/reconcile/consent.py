@@ -12,6 +12,7 @@ from datetime import datetime
 
 from syncd.domain import ADOPTING, Action, Create, Delete, Reason, Update
 from syncd.domain.decisions import HeldAction, by_name
+from syncd.domain.ownership import is_for_another
 from syncd.reconcile.plan.pass_context import Times
 from syncd.reconcile.planned_pass import Look, PlannedPass
 from syncd.reconcile.rules.gate import Releases, objection_to
@@ -50,11 +51,17 @@ class Consent:
         # It waits on a picture that grows old, and its source may have it again by now.
         if isinstance(action, Delete):
             return self._planned.is_still_due(action)
-        if not (isinstance(action, Update) and action.reason in ADOPTING) or look.job.policies.adopt:
+        if not (isinstance(action, Update) and action.reason in ADOPTING) or self._is_by_policy(action):
             return True
         # A person may have taken the grant back since the plan was made, and it was given for one id alone.
         given = (look.runtime.store.grants(look.site, moment).get(action.name) for moment in moments)
         return all(grant is not None and grant.remote_id == action.record.remote_id for grant in given)
+
+    def _is_by_policy(self, adoption: Update) -> bool:
+        """Does the job's policy allow it? What has our mark for another secret is taken over by a grant alone."""
+        owner, wanted = self._look.runtime.owner, adoption.desired.description
+        found = [secret for secret in self._planned.remote if secret.id == adoption.record.remote_id]
+        return self._look.job.policies.adopt and not any(is_for_another(x.description, owner, wanted) for x in found)
 
     def _is_still_released(self, action: Action, moments: Sequence[datetime]) -> bool:
         """Does each release that lets the action go still hold? True for an action that needs none."""

@@ -15,6 +15,9 @@ def has_it(row: Mapping[str, Any], version: str | None) -> bool:
     `version`: this one or a later one, by the same numbering; None: the newest that the source was seen to have.
     """
     holds, newest = row["version"], row.get("source_version")
+    # A whole value of which nobody can tell whether the field that was asked for is in it.
+    if not row.get("is_known", True):
+        return False
     # Deleted and made anew at the source: its numbers tell nothing of the secret that the site still holds.
     if row.get("is_of_an_earlier_secret"):
         return False

@@ -56,7 +56,7 @@ def _spelled(app: App, source: str, *asked: str) -> Iterator[str]:
             yield from (f"{other}{hash_sign}{field}" for other in app.ledger.spellings(source, path))
 
 
-NOT_KNOWN_WITHIN = {"is_changed_by_others": True, "why": WITHIN_IS_NOT_KNOWN}
+NOT_KNOWN_WITHIN = {"is_known": False, "why": WITHIN_IS_NOT_KNOWN}
 NO_SITE = "no site has a secret from"
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
 from syncd.domain import SecretRef
@@ -114,7 +112,7 @@ def test_what_carries_our_mark_for_another_secret_is_not_taken_over(job: Lab, ba
         refused = job.run("state", "adopt", name, "--target", "shop", "--reason", "the hint says so")
         assert refused.code == 3 and "carries our own mark" in refused.err and "syncd sync" in refused.err
     done = job.run("sync")
-    assert done.code == 1 and "job team takes it back if it is its own" in done.out
+    assert done.code == 1 and "takes it back once its source can be read" in done.out
     assert job.site.values()[name] == "of the team"
     done = job.run("sync")
     assert job.site.values()[name] == "of the team" and "of job team" in done.out
@@ -163,12 +161,33 @@ def test_a_job_that_could_not_look_may_still_take_it_back(job: Lab, bao: Bao, tr
     assert job.site.values()[name] == "of the team"
 
 
-def test_a_source_under_another_name_keeps_the_policy(job: Lab, bao: Bao) -> None:
-    """With a lost ledger each mark is of another reference, and no other job is there to take it back."""
-    job.config["jobs"]["job"]["conflict_policy"] = "adopt"
+@pytest.mark.parametrize("how", ["restored", "forgotten", "one job", "one job, denied"])
+@pytest.mark.parametrize("door", ["policy", "grant"])
+def test_nothing_of_ours_is_written_over_whatever_the_ledger_has_seen(job: Lab, bao: Bao, how: str, door: str) -> None:
+    """A look of before says nothing of what the ledger has lost since then."""
+    bao.put("team/x", new="of the team")
+    team = {"path": f"{bao.mount}/team/*", "name": "{field}"}
+    mine = {"path": f"{bao.mount}/app/*", "field": "new", "name": "{field}"}
+    job.config["jobs"]["job"]["secrets"] = [{"path": f"{bao.mount}/app/*", "field": "same", "name": "S"}]
     assert job.run("sync").code == 0
-    shutil.rmtree(job.state.parent)
-    job.config["sources"]["renamed"] = job.config["sources"].pop("vault")
-    job.config["jobs"]["job"]["source"] = "renamed"
-    assert job.run("sync").code == 0
-    assert set(job.statuses().values()) == {"synced"}
+    kept = {file: file.read_bytes() for file in job.state.parent.iterdir() if file.is_file()}
+    job.config["jobs"]["job"]["secrets"] = [team]
+    assert job.run("sync").code == 0 and job.site.values()["new"] == "of the team"
+    if how == "forgotten":
+        assert job.run("state", "forget", "new").code == 0
+    else:
+        for file in list(job.state.parent.iterdir()):
+            if file.is_file() and file not in kept:
+                file.unlink()
+        for file, content in kept.items():
+            file.write_bytes(content)
+    policy = {"conflict_policy": "adopt"} if door == "policy" else {}
+    if how.startswith("one job"):
+        denied = [{"path": "nowhere/x", "field": "v", "name": "N"}] if "denied" in how else []
+        job.config["jobs"]["job"] |= {"secrets": [mine, team, *denied], **policy}
+    else:
+        job.config["jobs"]["team"] = job.config["jobs"].pop("job")
+        job.job("a-job", "vault", mine, **policy)
+    for _ in range(2):
+        done = job.run("sync")
+        assert job.site.values()["new"] == "of the team", done.out

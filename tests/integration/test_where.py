@@ -427,8 +427,28 @@ def test_where_a_field_is_when_its_template_is_gone(sites: Lab, bao: Bao) -> Non
     assert sites.run("sync").code == 0
     sites.config["jobs"]["urls"]["secrets"][0]["value"] = "{user}"
     done = sites.run("where", f"{bao.mount}/wh/db#password", "--json")
-    assert {row["name"]: row["why"] for row in done.json if row["name"] == "URL"}["URL"].endswith("is not known")
+    assert {row["name"]: row["why"] for row in done.json if row["name"] == "URL"}["URL"].startswith(
+        "whether the field is in it is not known"
+    )
     assert done.code == 1, "nobody knows, so it is not told as there"
+
+
+@pytest.mark.parametrize("rule", [{"format": "json"}, {"value": "{user}:{password}"}])
+@pytest.mark.parametrize("change", ["a newer version", "made anew"])
+def test_where_a_field_of_an_older_value_is(sites: Lab, bao: Bao, rule: dict[str, str], change: str) -> None:
+    """The site keeps what had the field; what the source has by now does not."""
+    sites.config["jobs"] = {}
+    sites.job("urls", "vault", {"path": f"{bao.mount}/wh/db", "name": "URL", **rule}, targets=["shop"])
+    assert sites.run("sync").code == 0
+    sites.run("state", "freeze", "URL", "--target", "shop", "--until", "1d", "--reason", "agreed")
+    if change == "made anew":
+        bao.remove("wh/db")
+    bao.put("wh/db", user="u", other="x")
+    sites.run("sync")
+    for field in ("password", "other") if "format" in rule else ("password",):
+        done = sites.run("where", f"{bao.mount}/wh/db#{field}", "--json")
+        (row,) = [row for row in done.json if row["name"] == "URL"]
+        assert ("is not known" in row.get("why", "")) == ("format" in rule) == (not row.get("is_known", True))
 
 
 @pytest.mark.parametrize("rule", [{"format": "json"}, {"value": "{user}:{password}"}, {"field": "user"}])

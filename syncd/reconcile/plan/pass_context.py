@@ -174,7 +174,7 @@ def _standing(runtime: Runtime, job: Job, target: Target, observed: Observed, ti
         resting=runtime.store.resting_owners(
             site, job.name, {record.job for record in observed.records if record.job != job.name}
         ),
-        yet_to_look=frozenset(jobs) - {job.name} - {run.job for run in runs if run.looked_at},
+        yet_to_look=frozenset(jobs) - {job.name} - {run.job for run in runs if run.read_all},
         grants=_by_all(runtime.store.grants(site, moment) for moment in times.moments),
         held=runtime.store.held(site, job.name),
         rules=JudgedNames(

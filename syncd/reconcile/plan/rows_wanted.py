@@ -163,22 +163,28 @@ def _foreign(row: Row, desired: DesiredSecret, found: RemoteSecret) -> Verdict:
         why = f"the secret of this name carries the mark of another syncd, {owner}"
         hint = f"let one of the two installations leave it out; to take it over: {adopting}"
         return report(FindingKind.CONFLICT, desired, why, hint)
-    # Our mark for another reference: it may be another job's, which takes it back by that once it looks.
+    # Our mark for another reference: it may be another rule's, which takes it back by that as soon as it can. Only a
+    # person can know that none does, and not before each job has looked.
     is_anothers = is_for_another(found.description, row.inputs.owner, desired.description)
-    may_be_wanted = sorted(row.evidence.yet_to_look) if is_anothers else []
-    if (granted or row.policies.adopt) and not may_be_wanted:
+    if granted and is_anothers and row.evidence.yet_to_look:
+        why = "the site already has a secret of this name, with our mark for another one"
+        hint = f"it may be of job {min(row.evidence.yet_to_look)}, which has not looked at all of its source yet"
+        return report(FindingKind.CONFLICT, desired, why, hint)
+    if granted or (row.policies.adopt and not is_anothers):
         return _adopt(row, desired, found)
     if grant is not None:
         why = f"the permission to take it over was given for another secret of this name, id {grant.remote_id}"
         hint = f"look at this one, id {found.id}; to take it over: {adopting}"
         return report(FindingKind.CONFLICT, desired, why, hint)
-    if may_be_wanted:
+    if is_anothers:
         why = "the site already has a secret of this name, with our mark for another one"
-        hint = f"job {may_be_wanted[0]} takes it back if it is its own, once it has looked at all of its source"
+        hint = (
+            "whatever gives it takes it back once its source can be read: give one of the two another name; "
+            f"where nothing gives it any more: {adopting}"
+        )
         return report(FindingKind.CONFLICT, desired, why, hint)
     is_ours = owner_in(found.description) == row.inputs.owner
-    ours = "with our mark for another one" if is_anothers else "with our mark, under an id that is new"
-    whose = ours if is_ours else "that syncd did not create"
+    whose = "with our mark, under an id that is new" if is_ours else "that syncd did not create"
     why = f"the site already has a secret of this name {whose}"
     hint = f"rename it at Wix, or take it over: {adopting}, or conflict_policy: adopt"
     return report(FindingKind.CONFLICT, desired, why, hint)

@@ -129,11 +129,8 @@ ROWS = {
         evidence={"yet_to_look": {"other"}},
         then="update taken over, whatever",
     ),
-    "ours for another secret, which no job took back": Row(
-        record=None,
-        listed=listed(description=OURS_FOR_OTHER),
-        policies={"adopt": True},
-        then="update taken over, whatever",
+    "ours for another secret is never adopted by policy": Row(
+        record=None, listed=listed(description=OURS_FOR_OTHER), policies={"adopt": True}, then="conflict"
     ),
     "ours for another secret, by permission": Row(
         record=None,
