@@ -125,7 +125,7 @@ MUTANTS = (
       INTEGRATION + "test_adoption.py::test_what_carries_our_mark_for_another_secret_is_not_taken_over"),
     M("… nor before a look that came to its end", "reconcile/plan/pass_context.py:_standing",
       "if run.read_all}", "}",
-      INTEGRATION + "test_adoption.py::test_a_job_that_could_not_look_may_still_take_it_back"),
+      INTEGRATION + "test_adoption.py::test_a_grant_waits_for_a_job_that_was_added_since"),
     M("… nor by a person's word", "cli/state_decisions.py:_see_whose_it_is",
       "and run.read_all}", "}",
       INTEGRATION + "test_adoption.py::test_a_job_that_could_not_look_may_still_take_it_back"),

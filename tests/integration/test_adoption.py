@@ -191,3 +191,22 @@ def test_nothing_of_ours_is_written_over_whatever_the_ledger_has_seen(job: Lab, 
     for _ in range(2):
         done = job.run("sync")
         assert job.site.values()["new"] == "of the team", done.out
+
+
+@pytest.mark.parametrize("trouble", ["source away", "denied path", "none"])
+def test_a_grant_waits_for_a_job_that_was_added_since(job: Lab, bao: Bao, trouble: str) -> None:
+    name = with_a_lost_ledger(job, bao, "pattern")
+    team = job.config["jobs"].pop("team")
+    job.run("sync")
+    assert job.run("state", "adopt", name, "--target", "shop", "--reason", "nobody gives it any more").code == 0
+    job.config["sources"]["own"] = dict(job.config["sources"]["vault"])
+    if trouble == "source away":
+        job.config["sources"]["own"]["address"] = "http://127.0.0.1:9"
+    job.config["jobs"]["team"] = {**team, "source": "own" if trouble == "source away" else "vault"}
+    if trouble == "denied path":
+        job.config["jobs"]["team"]["secrets"] = [*team["secrets"], {"path": "nowhere/x", "field": "v", "name": "N"}]
+    said = job.run("sync").out
+    assert "it may be of job team, which has not looked at all of its source yet" in said
+    for _ in range(2):
+        job.run("sync")
+        assert job.site.values()[name] == "of the team"
