@@ -13,7 +13,7 @@ from syncd.cli.reasons import Reason, log_override, required_reason
 from syncd.cli.state_lookup import Name, Target, found_record, locked
 from syncd.domain import Grant, Record, RemoteSecret
 from syncd.domain.audit import entry_about
-from syncd.domain.ownership import other_owner, owner_in
+from syncd.domain.ownership import is_for_another, other_owner
 from syncd.domain.ports import AuditBatch
 from syncd.errors import ConfigError
 
@@ -67,7 +67,7 @@ def adopt(
             owner = other_owner(secret.description, app.settings.owner)
             app.ledger.grant(site, name, span, Grant(remote_id=secret.id, owner=owner))
             changed = f"last changed {secret.updated_at:%Y-%m-%d %H:%M} UTC" if secret.updated_at else "without a date"
-            is_ours = owner_in(secret.description) == app.settings.owner
+            is_ours = is_for_another(secret.description, app.settings.owner, "")
             mark = f"mark of {owner}" if owner else "our mark for another secret" if is_ours else "without a mark"
             show(f"{name} on {site}: id {secret.id}, {changed}, {mark}")
     show(f"this secret is taken over by the next cycle of the job that wants its name, within {given_for}")
@@ -78,7 +78,7 @@ def _see_whose_it_is(app: App, site: str, secret: RemoteSecret) -> None:
     """Raise `ConfigError` for a secret with our mark, until each job on the site has looked whether it is its own."""
     looked = {run.job for run in app.ledger.runs() if run.site == site and run.read_all}
     waiting = sorted(set(app.served.jobs.get(site, ())) - looked)
-    if owner_in(secret.description) != app.settings.owner or not waiting:
+    if not waiting or not is_for_another(secret.description, app.settings.owner, ""):
         return
     job, target = waiting[0], app.first_target_on(site, waiting[0])
     rests = app.runtime.paused(job, target)

@@ -57,8 +57,12 @@ def mark_in(description: str) -> str:
 
 
 def is_for_another(description: str, owner: str, wanted: str) -> bool:
-    """Does a description end in this owner's mark, and for another secret than the one that `wanted` describes?"""
-    return owner_in(description) == owner and mark_in(description) != mark_in(wanted)
+    """Does a description hold this owner's mark, wherever, and not the one that `wanted` ends in?
+
+    A person may have written something behind it.
+    """
+    ours = {found[0] for found in MARK.finditer(description) if found[1] == owner}
+    return bool(ours) and mark_in(wanted) not in ours
 
 
 def carries(description: str, mark: str) -> bool:

@@ -210,3 +210,29 @@ def test_a_grant_waits_for_a_job_that_was_added_since(job: Lab, bao: Bao, troubl
     for _ in range(2):
         job.run("sync")
         assert job.site.values()[name] == "of the team"
+
+
+@pytest.mark.parametrize("behind", [".", " (checked by Bob)", " [syncd:lab:00000000]", "\nsee CHG-7"])
+@pytest.mark.parametrize("door", ["policy", "grant"])
+def test_our_mark_counts_wherever_it_stands(job: Lab, bao: Bao, behind: str, door: str) -> None:
+    """A person wrote something behind it."""
+    name = with_a_lost_ledger(job, bao, "pattern")
+    stored = job.site.by_name(name)
+    assert stored is not None
+    job.site.update(stored.id, {"description": stored.description + behind})
+    if door == "policy":
+        job.config["jobs"]["a-job"]["conflict_policy"] = "adopt"
+    else:
+        refused = job.run("state", "adopt", name, "--target", "shop", "--reason", "the hint says so")
+        assert refused.code == 3 and "carries our own mark" in refused.err
+    for _ in range(2):
+        job.run("sync")
+        assert job.site.values()[name] == "of the team"
+
+
+def test_a_twin_in_another_case_that_is_marked_is_not_to_be_removed(job: Lab, bao: Bao) -> None:
+    with_a_lost_ledger(job, bao, "pattern")
+    job.config["jobs"].pop("team")
+    job.config["jobs"]["a-job"]["secrets"][0]["name"] = "NEW"
+    said = job.run("sync").out
+    assert "differs only in case" in said and "fix: give the rule another `name`" in said and "remove" not in said

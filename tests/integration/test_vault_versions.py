@@ -84,3 +84,26 @@ def test_a_password_in_an_address(job: Lab, bao: Bao, password: str) -> None:
     assert job.run("sync").code == 0
     parts = urlsplit(job.site.values()["URL"])
     assert unquote(parts.password or "") == password and parts.port == 5432 and parts.path == "/x"
+
+
+@pytest.mark.parametrize("first", ["the newest", "the pinned one"])
+@pytest.mark.parametrize("late", ["a-job", "z-job"])
+@pytest.mark.parametrize("form", ["path", "glob"])
+def test_two_jobs_that_want_two_versions_under_one_name(lab: Lab, bao: Bao, first: str, late: str, form: str) -> None:
+    """The first to create it has the name; else they would write over one another in every cycle."""
+    lab.vault(bao)
+    for value in ("old", "new"):
+        bao.put("team/x", v=value)
+    rule = {"path": f"{bao.mount}/team/{'x' if form == 'path' else '*'}", "field": "v", "name": "KEY"}
+    newest, pinned = rule, {**rule, "path": f"{bao.mount}/team/x", "version": 1}
+    lab.job("job", "vault", newest if first == "the newest" else pinned)
+    assert lab.run("sync").code == 0
+    holds = lab.site.values()
+    lab.job(late, "vault", pinned if first == "the newest" else newest)
+    for _ in range(3):
+        for job in (late, "job"):
+            done = lab.run("sync", job)
+            assert lab.site.values() == holds, done.out
+            assert done.code == (0 if job == "job" else 1) and ("belongs to" in done.out) == (job == late), done.out
+    lab.config["jobs"].pop("job")
+    assert lab.run("sync").code == 0 and lab.site.values() != holds, "it passes on once nobody else wants it"

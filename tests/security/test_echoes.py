@@ -222,7 +222,7 @@ def test_places_stay_readable(lab: Lab, bao: Bao) -> None:
     result = lab.run("check")
     line = 1 + lab.config_file.read_text().split("\n").index("      evry: 5m")
     assert f"syncd.yaml:{line}: jobs.payments.schedule.evry: unknown key; did you mean every?" in result.err
-    assert "targets.shop.auth.api_key: unknown key" in result.err
+    assert "targets.shop.auth.api_key: write either {env: NAME} or {file: PATH}" in result.err
     assert yaml.safe_load(lab.config_file.read_text()) and os.environ
     assert str(SecretValue("x")) == "***"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from syncd.domain import DesiredSecret, Record, SecretRef
+from syncd.domain import DesiredSecret, Record
 from syncd.domain.value_templates import form_in
 from syncd.reconcile.plan.builder import rows_for
 from syncd.reconcile.plan.name_claims import NameClaims, Tags
@@ -24,11 +24,15 @@ class Transfers:
 class Handover(NameClaims):
     """Decides when a name may pass to another reference, by the claims of the jobs to it."""
 
-    def _is_claimed_against(self, record: Record, ref: SecretRef, tags: Tags | None = None) -> bool:
-        """Does any rule give the record's name to something of its path that is not `ref` itself?"""
+    def _is_claimed_against(self, record: Record, wanted: DesiredSecret, tags: Tags | None = None) -> bool:
+        """Does any rule give the record's name to something of its path that is not what is wanted?
+
+        Another version of the same secret, which a rule pins, is something else as well.
+        """
+        ref = wanted.ref
         return any(
             (name.casefold(), pin) == (record.name.casefold(), record.pin)
-            and not (given.field == ref.field and self.is_of_one_secret(given, ref))
+            and not (pin == wanted.pin and given.field == ref.field and self.is_of_one_secret(given, ref))
             for job in self.jobs.values()
             for name, pin, given in self.names_given(job, record, tags, any_field=True)
         )
@@ -61,10 +65,10 @@ class Handover(NameClaims):
                 # Its source has another name, or another entry leads there, and all else is as it was.
                 free.add(secret.name)
                 continue
-            if self._is_claimed_against(record, secret.ref) and not is_gone(record):
+            if self._is_claimed_against(record, secret) and not is_gone(record):
                 # A pattern still claims it; only the source tells that it has lost the rule's tags.
                 tags = tags_now(record)
-                if tags is None or self._is_claimed_against(record, secret.ref, tags):
+                if tags is None or self._is_claimed_against(record, secret, tags):
                     continue
             why = what_follows(record, secret)
             if why and is_gone(record):

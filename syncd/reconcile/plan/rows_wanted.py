@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from syncd.domain import Create, DesiredSecret, FindingKind, Pending, Reason, Record, RemoteSecret, Update, name_in
-from syncd.domain.ownership import is_for_another, other_owner, owner_in
+from syncd.domain.ownership import MARK, is_for_another, other_owner, owner_in
 from syncd.domain.value_templates import form_in
 from syncd.domain.write_window import may_be_late_commit
 from syncd.reconcile.plan.builder import (
@@ -156,7 +156,13 @@ def _foreign(row: Row, desired: DesiredSecret, found: RemoteSecret) -> Verdict:
         return report(FindingKind.CONFLICT, desired, why, "it goes back to its own name first, or rename it at Wix")
     if found.name != desired.name:
         why = f"the site has {found.name}, which differs only in case"
-        hint = "rename or remove it at Wix, or give the rule another `name`"
+        # Whoever's mark it carries would lose it.
+        is_marked = MARK.search(found.description) is not None
+        hint = (
+            "give the rule another `name`"
+            if is_marked
+            else "rename or remove it at Wix, or give the rule another `name`"
+        )
         return report(FindingKind.CONFLICT, desired, why, hint)
     # Two installations would fight over it: only a person's grant for this very secret takes it.
     if owner and not granted:
