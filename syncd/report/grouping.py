@@ -10,6 +10,8 @@ ALONE = 3
 """Up to so many problems of one cause are listed one by one; more share one line."""
 ID = re.compile(r" \(id [\w-]+\)")
 """How a message tells an id at Wix, in which no two secrets are alike."""
+A_TARGET = re.compile(r"--target \S+")
+"""Of whom a command is, where the same is to be done on several sites."""
 SPAN = re.compile(r"\b(?:\d+[dhms])+ more\b")
 """The rest of a time span in a message: it changes every minute, and makes no other cause."""
 NAMED = 5
@@ -28,9 +30,9 @@ class Problem:
 
     @property
     def cause(self) -> tuple[str, str, str]:
-        """What it has in common with others: label, message and hint without the name of this one."""
+        """What it has in common with others: label, message and hint without the name and the target of this one."""
         message = SPAN.sub("some time more", ID.sub("", _without(self.name, self.message)))
-        return self.label, message, _without(self.name, self.hint)
+        return self.label, message, A_TARGET.sub("--target TARGET", _without(self.name, self.hint))
 
 
 def _without(name: str, text: str) -> str:

@@ -75,3 +75,18 @@ def test_another_number_is_another_cause() -> None:
 )  # fmt: skip
 def test_nothing_is_said_to_be_where_it_is_not(places: list[tuple[str, str]], told: tuple[str, str]) -> None:
     assert places_in_words(places) == told
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["state freeze NAME --target {} --until 7d", "state adopt NAME --target {}", "state forget NAME --target {}"],
+)
+def test_the_target_of_a_command_keeps_no_cause_apart(command: str) -> None:
+    def gone(target: str) -> Problem:
+        hint = f"to keep it: syncd {command.replace('NAME', 'KEY').format(target)} --reason '…'"
+        return Problem(label="missing", name="KEY", message="its path is gone at the source", hint=hint)
+
+    every = [gone(target) for target in ("shop", "site01", "eu-2")]
+    (group,) = grouped_by_cause(every)
+    assert group[0].cause[2] == f"to keep it: syncd {command.format('TARGET')} --reason '…'"
+    assert [one.hint for (one,) in map(list, grouped_by_cause(every[:1]))] == [every[0].hint], "alone it works as typed"
