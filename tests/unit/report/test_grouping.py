@@ -86,7 +86,7 @@ def test_the_target_of_a_command_keeps_no_cause_apart(command: str) -> None:
         hint = f"to keep it: syncd {command.replace('NAME', 'KEY').format(target)} --reason '…'"
         return Problem(label="missing", name="KEY", message="its path is gone at the source", hint=hint)
 
-    every = [gone(target) for target in ("shop", "site01", "eu-2")]
+    every = [gone(target) for target in ("shop", "site01", "eu-2", "a.b", "x_y", "s6", "s7", "s8")]
     (group,) = grouped_by_cause(every)
     assert group[0].cause[2] == f"to keep it: syncd {command.format('TARGET')} --reason '…'"
     assert [one.hint for (one,) in map(list, grouped_by_cause(every[:1]))] == [every[0].hint], "alone it works as typed"
