@@ -25,6 +25,6 @@ def run(context: typer.Context) -> int:
     stream = QueuedStream()
     context.obj.logs("info", stream)
     try:
-        return Daemon(context.obj.config, commit=context.obj.commit, before_exit=partial(stream.end, LAST_LINES)).run()
+        return Daemon(context.obj.config, commit=context.obj.commit).run(partial(stream.end, LAST_LINES))
     finally:
         stream.end(LAST_LINES)

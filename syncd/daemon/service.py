@@ -34,15 +34,12 @@ STOP_SECONDS = 8.0
 class Daemon:
     """The long-running service."""
 
-    def __init__(
-        self, config: Path, *, commit: str | None = None, before_exit: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, config: Path, *, commit: str | None = None) -> None:
         """Load the configuration, open its ledger, and start the HTTP server.
 
-        `commit`: the configuration's commit, for the audit trail. `before_exit`: called where a run that does not end
-        makes the process exit at once. Raises `SyncdError` if it cannot start as configured.
+        `commit`: the configuration's commit, for the audit trail. Raises `SyncdError` if it cannot start as configured.
         """
-        self._log, self._instruments, self._before_exit = logger(), Instruments.fresh(), before_exit
+        self._log, self._instruments = logger(), Instruments.fresh()
         self._stop, self._wake, self._reload_asked = threading.Event(), threading.Event(), threading.Event()
         builder = AppBuilder(self._instruments, Readiness(), self._stop)
         app = builder.build(load(config))
@@ -63,10 +60,11 @@ class Daemon:
     def _run_job(self, name: str) -> None:
         self._runner.run(name)
 
-    def run(self) -> int:
+    def run(self, before_exit: Callable[[], None] = lambda: None) -> int:
         """Work until SIGTERM or SIGINT. Returns: 0 when stopped in good order.
 
-        Raises `SyncdError` if the jobs cannot be started.
+        `before_exit`: called where a run that does not end makes the process exit at once. Raises `SyncdError` if the
+        jobs cannot be started.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_stop)
@@ -94,7 +92,7 @@ class Daemon:
                 self.control.pass_on_what_is_left()
                 self.control.run_what_was_passed_on()
                 self.control.run_what_was_let_go()
-        return self.shut_down()
+        return self.shut_down(before_exit)
 
     def _follow_clock(self, step: timedelta) -> None:
         """Move the schedules after the clock jumped by `step` (zero: it did not), so that intervals keep their length.
@@ -119,7 +117,7 @@ class Daemon:
         self._reload_asked.set()
         self._wake.set()
 
-    def shut_down(self) -> int:
+    def shut_down(self, before_exit: Callable[[], None] = lambda: None) -> int:
         """Stop: let the runs under way end, for up to 8 seconds, and leave the rest to the journal and the next start.
 
         Returns: 0. If a run is still under way, the process exits here, with 0 as well.
@@ -139,7 +137,7 @@ class Daemon:
         # After the server has stopped: its last refusals are counted as well.
         self.control.end_count()
         if busy:
-            self._before_exit()
+            before_exit()
             os._exit(0)  # a stalled peer would hold the threads; the journal has what they did
         with suppress(SyncdError):
             current.app.ledger.configurations.leave()
