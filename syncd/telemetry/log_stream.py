@@ -6,6 +6,7 @@ import json
 import queue
 import sys
 import threading
+import time
 from contextlib import suppress
 
 MOST_LINES = 10_000
@@ -56,9 +57,10 @@ class QueuedStream(LossyStream):
 
     def end(self, seconds: float) -> None:
         """Let what waits be written, for so long at the most."""
+        deadline = time.monotonic() + seconds
         with suppress(queue.Full):
-            self._waiting.put_nowait(None)
-        self._thread.join(seconds)
+            self._waiting.put(None, timeout=seconds)
+        self._thread.join(max(0.0, deadline - time.monotonic()))
 
     def _work(self) -> None:
         while (text := self._waiting.get()) is not None:
